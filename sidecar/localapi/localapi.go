@@ -1,0 +1,2 @@
+// Package localapi is what the application beside the sidecar sees.
+package localapi
