@@ -1,0 +1,202 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/intercom-broker/intercom/broker/strict"
+)
+
+// document is a service file as it is written.
+type document struct {
+	Version  int              `yaml:"version" required:"true" doc:"The version of this format: 1." jsonschema:"enum=1"`
+	Owner    string           `yaml:"owner" required:"true" doc:"The team that answers for these services."`
+	Services map[string]entry `yaml:"services" required:"true" noun:"service" doc:"The services by name. A name is a DNS label: lower-case letters, digits and hyphens."`
+
+	keys map[string]*yaml.Node
+}
+
+// entry is one service. The one-line form is its upstream alone.
+type entry struct {
+	Upstream upstream `yaml:"upstream" doc:"Where the service is: an http or https URL, or a mapping with url and dial."`
+	Token    *token   `yaml:"token" doc:"We mint a token for the service; this is what none of token, inject and vend means."`
+	Inject   *inject  `yaml:"inject" doc:"The credential is put into the request on the way; the application never sees it."`
+	Vend     *vend    `yaml:"vend" doc:"The application gets the credential, leased."`
+	Match    later    `yaml:"match" jsonschema:"-"`
+
+	line bool
+}
+
+type upstream struct {
+	URL  strict.URL     `yaml:"url" required:"true" doc:"The base URL, http or https."`
+	Dial []netip.Prefix `yaml:"dial" doc:"Networks that may be dialled beyond public and private ones, such as 127.0.0.0/8. An address in the URL opens nothing."`
+}
+
+type token struct {
+	Audience string           `yaml:"audience" doc:"The audience that tokens are minted for; the service's name where absent."`
+	Scope    []string         `yaml:"scope" doc:"The most that a token may carry; none where absent."`
+	Bind     Bind             `yaml:"bind" jsonschema:"enum=svid,enum=none" doc:"svid binds tokens to the caller's certificate, the default for https upstreams; none makes them bearer tokens."`
+	Stale    *strict.Duration `yaml:"stale" doc:"How long what is known of the service may be used while the broker does not answer; 10m where absent. A token itself never outlives its expiry."`
+}
+
+type inject struct {
+	Basic  *credentialRef   `yaml:"basic" doc:"Authorization: Basic, from the credential's username and password."`
+	Bearer *bearer          `yaml:"bearer" doc:"Authorization: Bearer, from the store or minted."`
+	Header *headerRef       `yaml:"header" doc:"Any header, from the store."`
+	Stale  *strict.Duration `yaml:"stale" doc:"How long a credential may be used while the store does not answer; 10m where absent."`
+
+	OAuth2 later `yaml:"oauth2" jsonschema:"-"`
+	SigV4  later `yaml:"sigv4" jsonschema:"-"`
+	HMAC   later `yaml:"hmac" jsonschema:"-"`
+}
+
+type credentialRef struct {
+	Credential string `yaml:"credential" required:"true" doc:"The name of a stored credential, such as crm/login."`
+}
+
+type headerRef struct {
+	Name       string `yaml:"name" required:"true" doc:"The header's name."`
+	Prefix     string `yaml:"prefix" doc:"What stands before the value, such as 'Token '."`
+	Credential string `yaml:"credential" required:"true" doc:"The name of a stored credential, such as crm/login."`
+}
+
+type bearer struct {
+	Credential string `yaml:"credential" doc:"The name of a stored credential."`
+	Mint       *mint  `yaml:"mint" doc:"Mint a token instead of reading one from the store."`
+}
+
+type mint struct {
+	Audience string   `yaml:"audience" required:"true" doc:"The audience that the token is minted for."`
+	Scope    []string `yaml:"scope" doc:"What the token carries; none where absent."`
+}
+
+type vend struct {
+	Credential string           `yaml:"credential" required:"true" doc:"The name of a stored credential, such as reports/db."`
+	TTL        *strict.Duration `yaml:"ttl" doc:"The longest life of a lease; 15m where absent."`
+	Stale      *strict.Duration `yaml:"stale" doc:"How long a credential may be handed out while the store does not answer; 10m where absent."`
+}
+
+// later stands for a key that is known, and that this version does not have. Taking it now and doing
+// nothing would be a promise, and for a browser's match a dangerous one.
+type later struct{}
+
+// UnmarshalYAML implements [yaml.Unmarshaler].
+func (*later) UnmarshalYAML(n *yaml.Node) error {
+	return strict.At(n, "not in this version")
+}
+
+// UnmarshalYAML implements [yaml.Unmarshaler].
+func (d *document) UnmarshalYAML(n *yaml.Node) error {
+	type plain document
+	if n.Kind != yaml.MappingNode {
+		return strict.Node(n, (*plain)(d))
+	}
+	if v := strict.Field(n, "version"); v != n && v.Value != "1" {
+		// What follows may mean something else in another version: only this is said.
+		return strict.At(v, "version: want 1, the only one there is")
+	}
+	errs := []error{strict.Node(n, (*plain)(d))}
+	d.keys = map[string]*yaml.Node{}
+	if services := strict.Field(n, "services"); services.Kind == yaml.MappingNode && services != n {
+		for i := 0; i+1 < len(services.Content); i += 2 {
+			key := services.Content[i]
+			d.keys[key.Value] = key
+			errs = append(errs, checkName(key))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// UnmarshalYAML implements [yaml.Unmarshaler].
+func (e *entry) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind == yaml.ScalarNode {
+		e.line = true
+		if err := strict.Node(n, &e.Upstream); err != nil {
+			return err
+		}
+		return e.check(n)
+	}
+	type plain entry
+	if err := strict.Node(n, (*plain)(e)); err != nil {
+		return err
+	}
+	return e.check(n)
+}
+
+// UnmarshalYAML implements [yaml.Unmarshaler].
+func (u *upstream) UnmarshalYAML(n *yaml.Node) error {
+	type plain upstream
+	if n.Kind == yaml.ScalarNode {
+		return errors.Join(strict.Node(n, &u.URL), u.check(n, n))
+	}
+	if err := strict.Node(n, (*plain)(u)); err != nil {
+		return err
+	}
+	return u.check(n, strict.Field(n, "url"))
+}
+
+// parseFile returns the services of one file.
+func parseFile(name string, data []byte) ([]*Service, error) {
+	var d document
+	if err := strict.Decode(name, data, &d); err != nil {
+		return nil, err
+	}
+	services := make([]*Service, 0, len(d.Services))
+	for key, e := range d.Services {
+		n := d.keys[key]
+		services = append(services, e.service(key, d.Owner, fmt.Sprintf("%s:%d:%d", name, n.Line, n.Column)))
+	}
+	return services, nil
+}
+
+// service returns the model of e, which has passed its check.
+func (e *entry) service(name, owner, pos string) *Service {
+	s := &Service{Name: name, Owner: owner, Pos: pos, line: e.line, Stale: DefaultStale}
+	s.Upstream.Dial = e.Upstream.Dial
+	if u := e.Upstream.URL.URL; !e.Upstream.URL.IsZero() {
+		s.Upstream.URL = &u
+	}
+	switch {
+	case e.Inject != nil:
+		s.Mode, s.Inject, s.Stale = ModeInject, e.Inject.model(), or(e.Inject.Stale, DefaultStale)
+	case e.Vend != nil:
+		s.Mode, s.Stale = ModeVend, or(e.Vend.Stale, DefaultStale)
+		s.Vend = &Vend{Credential: e.Vend.Credential, TTL: or(e.Vend.TTL, DefaultTTL)}
+	default:
+		s.Mode, s.Token = ModeToken, &Token{Audience: name, Bind: e.bind()}
+		if t := e.Token; t != nil {
+			s.Token.Scope, s.Stale = t.Scope, or(t.Stale, DefaultStale)
+			if t.Audience != "" {
+				s.Token.Audience = t.Audience
+			}
+		}
+	}
+	return s
+}
+
+func (in *inject) model() *Inject {
+	m := &Inject{}
+	switch {
+	case in.Basic != nil:
+		m.Basic = &CredentialRef{Credential: in.Basic.Credential}
+	case in.Header != nil:
+		m.Header = &HeaderRef{Name: canonicalHeader(in.Header.Name), Prefix: in.Header.Prefix, Credential: in.Header.Credential}
+	case in.Bearer.Mint != nil:
+		m.Mint = &Mint{Audience: in.Bearer.Mint.Audience, Scope: in.Bearer.Mint.Scope}
+	default:
+		m.Bearer = &CredentialRef{Credential: in.Bearer.Credential}
+	}
+	return m
+}
+
+// or returns the duration that was written, and otherwise the default: a written zero is not the default.
+func or(d *strict.Duration, otherwise time.Duration) time.Duration {
+	if d == nil {
+		return otherwise
+	}
+	return d.Std()
+}
