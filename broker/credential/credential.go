@@ -40,16 +40,25 @@ type Name string
 // ParseName returns s as a Name. It refuses what some store or some file system would read otherwise
 // than it is written: empty segments, "." and "..", upper case, and more than [MaxNameLen] bytes.
 func ParseName(s string) (Name, error) {
-	if s == "" || len(s) > MaxNameLen {
-		return "", fault.Newf(fault.InvalidRequest, ReasonInvalid, "a credential's name has 1 to %d bytes, not %d", MaxNameLen, len(s))
-	}
-	for segment := range strings.SplitSeq(s, "/") {
-		if segment == "" || segment == "." || segment == ".." || strings.Trim(segment, segmentBytes) != "" {
-			return "", fault.Newf(fault.InvalidRequest, ReasonInvalid,
-				"%q is not a credential's name: want segments of a-z 0-9 . _ - with / between, as in crm/login", s)
-		}
+	if err := Name(s).Check(); err != nil {
+		return "", err
 	}
 	return Name(s), nil
+}
+
+// Check refuses what ParseName refuses. Stores call it, since a Name may also come from a conversion, and
+// in a store that is reached by URL a ".." would leave the place that is ours.
+func (n Name) Check() error {
+	if n == "" || len(n) > MaxNameLen {
+		return fault.Newf(fault.InvalidRequest, ReasonInvalid, "a credential's name has 1 to %d bytes, not %d", MaxNameLen, len(n))
+	}
+	for segment := range strings.SplitSeq(string(n), "/") {
+		if segment == "" || segment == "." || segment == ".." || strings.Trim(segment, segmentBytes) != "" {
+			return fault.Newf(fault.InvalidRequest, ReasonInvalid,
+				"%q is not a credential's name: want segments of a-z 0-9 . _ - with / between, as in crm/login", string(n))
+		}
+	}
+	return nil
 }
 
 const segmentBytes = "abcdefghijklmnopqrstuvwxyz0123456789._-"
