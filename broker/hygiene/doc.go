@@ -1,0 +1,29 @@
+// Package hygiene decides what of a request may go on, before anybody decides whether it may. Every door
+// that forwards uses it: what it lets through means the same to the policy, to us and to the upstream.
+//
+// # On the connection
+//
+// [Listener] and [Conn] read HTTP/1 heads before net/http does. net/http accepts, and quietly mends, what
+// two parties may read differently (RFC 9112, sections 2.2, 5.2, 6.3 and 11.2): Content-Length beside
+// Transfer-Encoding, bare LF, folded lines, an absolute target that names another host than Host. Here
+// such a head is 400 and the end of the connection. HTTP/2 has no such doubts and passes untouched; an
+// upgraded connection passes untouched from its 101 on.
+//
+// # In the request
+//
+// [CheckRequest] checks method, path, upgrade and the fields that must stand alone, and returns the one
+// canonical path ([CleanPath]) that is both matched and forwarded. The query is nobody's to interpret on
+// the way, so it is forwarded byte for byte, `;` and broken escapes included: changing it silently would
+// be worse than either refusing or keeping it.
+//
+// # In the upstream request
+//
+// [ForwardHeaders] fills an empty header; nothing is inherited from the original. A list of names would be
+// the simplest allow-list, and would break each of a hundred services in its own way: Idempotency-Key,
+// Stripe-Version, SOAPAction, tenant_id, Mcp-Session-Id. So what may travel is described by its shape
+// instead: an end-to-end field whose folded name (lower case, `_` and `.` read as `-`, as CGI, WSGI and
+// PHP read them) is letters, digits and dashes, and belongs to none of the families by which proxies speak
+// to services about connection, origin, client, method, path or identity. These families are closed by
+// prefix, so that the next X-Forwarded-Something is closed already. Whatever is not so described stays
+// behind, and so do, under every spelling, the names that the caller of ForwardHeaders manages itself.
+package hygiene
