@@ -3,14 +3,12 @@ package mtls
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
+	"sync/atomic"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 )
 
 // Config is how a door treats its connections.
@@ -23,9 +21,9 @@ type Config struct {
 	HandshakeTimeout time.Duration
 	// Handshakes is how many run at the same time, the others wait; 0 means 1 024.
 	Handshakes int
-	// MaxConns is how many connections are open at the same time, the others are closed; 0 means 10 000.
+	// MaxConns is how many connections are open at the same time, more are closed at once; 0 means 10 000.
 	MaxConns int
-	// Grace is how long a drain waits for calls in flight; 0 means 10 s.
+	// Grace is how long the drain of ServeGRPC waits for calls in flight; 0 means 10 s.
 	Grace time.Duration
 	// Logger is told, at a bounded rate, who was refused; nil means nobody is.
 	Logger *slog.Logger
@@ -33,52 +31,158 @@ type Config struct {
 	Metrics *Metrics
 }
 
-// ServeGRPC serves gRPC on l until ctx ends, and then drains. newServer is called more than once, with
-// the options that it must hand to grpc.NewServer beside its own.
-func ServeGRPC(ctx context.Context, l net.Listener, cfg Config, newServer func(opts ...grpc.ServerOption) *grpc.Server) error {
-	panic("not yet")
+const (
+	handshakeTimeout = 10 * time.Second
+	defaultGrace     = 10 * time.Second
+)
+
+func (c Config) withDefaults() Config {
+	if c.Name == "" {
+		c.Name = "mtls"
+	}
+	if c.HandshakeTimeout == 0 {
+		c.HandshakeTimeout = handshakeTimeout
+	}
+	if c.Handshakes == 0 {
+		c.Handshakes = 1024
+	}
+	if c.MaxConns == 0 {
+		c.MaxConns = 10_000
+	}
+	if c.Grace == 0 {
+		c.Grace = defaultGrace
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
 }
 
-// ListenHTTP returns a listener whose connections are verified *tls.Conn that end at their peer's notAfter.
-func ListenHTTP(l net.Listener, cfg Config) net.Listener { panic("not yet") }
-
-// ServeHTTP serves srv on l, which comes from ListenHTTP and may be wrapped, until ctx ends, and then
-// drains for at most grace (0 means 10 s). It sets srv.ConnContext and wraps srv.Handler with RenewAtHalfLife.
-func ServeHTTP(ctx context.Context, l net.Listener, srv *http.Server, grace time.Duration) error {
-	panic("not yet")
+// door is a listener that hands out connections only after their handshake, so that one peer that says
+// nothing keeps nobody waiting.
+type door struct {
+	net.Listener
+	cfg      Config
+	report   *reporter
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
+	slots    chan struct{} // one for each running handshake
+	verified chan *tls.Conn
+	open     atomic.Int64
 }
 
-// ConnContext is for http.Server.ConnContext: it lets RenewAtHalfLife find the connection.
-func ConnContext(ctx context.Context, c net.Conn) context.Context { panic("not yet") }
-
-// RenewAtHalfLife asks a connection to go with the first response after half of its peer's remaining life.
-func RenewAtHalfLife(next http.Handler) http.Handler { panic("not yet") }
-
-// ClientCredentials returns gRPC credentials over a Client configuration; connections end at the server's notAfter.
-func ClientCredentials(cfg *tls.Config) credentials.TransportCredentials { panic("not yet") }
-
-// NewTransport returns an HTTP client over a Client configuration.
-func NewTransport(cfg TransportConfig) *Transport { panic("not yet") }
-
-// TransportConfig is how a Transport connects.
-type TransportConfig struct {
-	// TLS is a Client configuration; required. Its NextProtos choose between HTTP/2 and HTTP/1.1.
-	TLS *tls.Config
-	// Dial makes connections; nil means a net.Dialer with a timeout of 5 s.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+func newDoor(l net.Listener, cfg Config) *door {
+	d := &door{
+		Listener: l, cfg: cfg, report: newReporter(cfg),
+		slots: make(chan struct{}, cfg.Handshakes), verified: make(chan *tls.Conn),
+	}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	go d.run()
+	return d
 }
 
-// Transport is an http.RoundTripper that replaces its connections before the server asks it to.
-type Transport struct{}
+// Accept implements net.Listener; the connection is a verified *tls.Conn.
+func (d *door) Accept() (net.Conn, error) {
+	select {
+	case c := <-d.verified:
+		return c, nil
+	case <-d.ctx.Done():
+		return nil, net.ErrClosed
+	}
+}
 
-// RoundTrip implements http.RoundTripper.
-func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) { panic("not yet") }
+// Close implements net.Listener. Connections that were handed out stay open.
+func (d *door) Close() error {
+	d.cancel()
+	return d.Listener.Close()
+}
 
-// CloseIdleConnections closes what is not in use.
-func (t *Transport) CloseIdleConnections() { panic("not yet") }
+func (d *door) run() {
+	defer d.cancel()
+	for {
+		select {
+		case d.slots <- struct{}{}:
+		case <-d.ctx.Done():
+			return
+		}
+		raw, err := d.Listener.Accept()
+		switch {
+		case err == nil:
+			d.admit(raw)
+		case errors.Is(err, net.ErrClosed) || d.ctx.Err() != nil:
+			return
+		default:
+			<-d.slots
+			d.pause(err)
+		}
+	}
+}
 
-// Metrics counts connections and refusals. A nil Metrics counts nothing.
-type Metrics struct{}
+// pause waits before the next Accept: it fails in a row when the process is out of descriptors, and
+// works again once some are closed.
+func (d *door) pause(err error) {
+	d.cfg.Logger.Error("accepting a connection failed", "door", d.cfg.Name, "error", err)
+	select {
+	case <-time.After(100 * time.Millisecond):
+	case <-d.ctx.Done():
+	}
+}
 
-// NewMetrics registers the metrics of this package.
-func NewMetrics(r prometheus.Registerer) *Metrics { return &Metrics{} }
+// admit takes over raw and the slot that run took for it.
+func (d *door) admit(raw net.Conn) {
+	if n := d.open.Add(1); n > int64(d.cfg.MaxConns) {
+		d.open.Add(-1)
+		<-d.slots
+		d.report.refused(raw.RemoteAddr(), &refusal{reason: overLimit, err: fmt.Errorf("%d connections are open", d.cfg.MaxConns)})
+		_ = raw.Close()
+		return
+	}
+	d.cfg.Metrics.opened(d.cfg.Name, 1)
+	conn := &lifeConn{Conn: raw, closed: func() {
+		d.open.Add(-1)
+		d.cfg.Metrics.opened(d.cfg.Name, -1)
+	}}
+	go d.handshake(conn)
+}
+
+func (d *door) handshake(conn *lifeConn) {
+	secure := tls.Server(conn, d.cfg.TLS)
+	err := d.shake(secure)
+	<-d.slots
+	if err != nil {
+		d.report.refused(conn.RemoteAddr(), err)
+		_ = conn.Close()
+		return
+	}
+	d.cfg.Metrics.shook(d.cfg.Name)
+	d.begin(conn, secure.ConnectionState())
+	select {
+	case d.verified <- secure:
+	case <-d.ctx.Done():
+		_ = conn.Close()
+	}
+}
+
+func (d *door) shake(secure *tls.Conn) error {
+	ctx, cancel := context.WithTimeout(d.ctx, d.cfg.HandshakeTimeout)
+	defer cancel()
+	return secure.HandshakeContext(ctx)
+}
+
+// begin starts the life of a connection whose peer has an SVID.
+func (d *door) begin(conn *lifeConn, state tls.ConnectionState) {
+	if len(state.PeerCertificates) == 0 {
+		return
+	}
+	conn.live(time.Now(), state.PeerCertificates[0].NotAfter, d.ownNotAfter(), func() { d.cfg.Metrics.expired(d.cfg.Name) })
+}
+
+// ownNotAfter is when our certificate ends. A rotation between the handshake and this call makes it
+// later than the one that was shown by what is left of that one's life: half of it, by all that rotate.
+func (d *door) ownNotAfter() time.Time {
+	cert, err := d.cfg.TLS.GetCertificate(&tls.ClientHelloInfo{})
+	if err != nil || cert.Leaf == nil {
+		return time.Time{}
+	}
+	return cert.Leaf.NotAfter
+}
