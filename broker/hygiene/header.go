@@ -27,15 +27,16 @@ func ForwardHeaders(dst, src http.Header, managed ...string) {
 
 func isManaged(name string, managed []string) bool {
 	for _, m := range managed {
-		if sameFold(name, m) {
+		if SameField(name, m) {
 			return true
 		}
 	}
 	return false
 }
 
-// sameFold reports whether two names are one to a reader that folds.
-func sameFold(a, b string) bool {
+// SameField reports whether two field names are one to a reader that folds them: that ignores case and takes
+// `_` and `.` for `-`, as CGI, WSGI and PHP do.
+func SameField(a, b string) bool {
 	if len(a) != len(b) {
 		return false
 	}
