@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,8 +39,67 @@ func TestForgetDuringAFlight(t *testing.T) {
 		go func() { _, _ = c.Fetch(t.Context(), "crm/login", budget) }()
 		after(time.Millisecond)
 		c.Forget("crm/login")
+		want(t, c, credential.Live, 2) // which does not join the question of before
+		want(t, c, credential.Cached, 2)
+	})
+}
+
+// TestNoIsNotLostWhenAnotherNameIsForgotten: the no arrives after a Forget of something else.
+func TestNoIsNotLostWhenAnotherNameIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &scripted{}
+		c := credential.NewCache(store, credential.CacheConfig{})
+		want(t, c, credential.Live, 1)
+		store.set(denied, 100*time.Millisecond)
+		after(31 * time.Second)
+		go func() {
+			time.Sleep(time.Millisecond)
+			c.Forget("another")
+		}()
+		wantFailure(t, c, fault.Denied, "")
+		store.set(sealedVault, 0)
 		after(time.Second)
-		want(t, c, credential.Live, 2)
+		wantFailure(t, c, fault.Unavailable, "VAULT_SEALED")
+	})
+}
+
+// TestManyAtOnceAskOnce runs in real time, so that some callers come when the flight has just landed.
+func TestManyAtOnceAskOnce(t *testing.T) {
+	for _, failure := range []error{nil, sealedVault} {
+		for range 200 {
+			store := &scripted{err: failure}
+			c := credential.NewCache(store, credential.CacheConfig{})
+			var wg sync.WaitGroup
+			for range 100 {
+				wg.Go(func() { _, _ = c.Fetch(t.Context(), "crm/login", 0) })
+			}
+			wg.Wait()
+			if n := store.questions(); n != 1 {
+				t.Fatalf("%d questions (failure: %v)", n, failure)
+			}
+		}
+	}
+}
+
+func TestNegativeBudgetIsNone(t *testing.T) {
+	c := credential.NewCache(&scripted{}, credential.CacheConfig{})
+	if _, err := c.Fetch(t.Context(), "crm/login", -time.Hour); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSweepKeepsWhatABudgetNeeds: an answer that is no longer fresh stays while somebody may need it.
+func TestSweepKeepsWhatABudgetNeeds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &scripted{}
+		c := credential.NewCache(store, credential.CacheConfig{})
+		want(t, c, credential.Live, 1)
+		after(5 * time.Minute)
+		if _, err := c.Fetch(t.Context(), "another", 0); err != nil {
+			t.Fatal(err)
+		}
+		store.set(sealedVault, 0)
+		want(t, c, credential.Stale, 1)
 	})
 }
 
@@ -80,7 +140,13 @@ func TestNotAfterCapsTheHardDeadline(t *testing.T) {
 		store.set(nil, 0)
 		store.life = -time.Second
 		after(time.Second)
-		wantFailure(t, c, fault.Unavailable, credential.ReasonExpired)
+		before := store.questions()
+		for range 10 {
+			wantFailure(t, c, fault.Unavailable, credential.ReasonExpired)
+		}
+		if n := store.questions() - before; n != 1 {
+			t.Errorf("%d questions to a store that has only what is expired", n)
+		}
 	})
 }
 

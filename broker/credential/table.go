@@ -82,12 +82,7 @@ func newTable(cfg CacheConfig) *table {
 func (t *table) look(name Name, generation uint64, now time.Time, stale time.Duration) view {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	row, ok := t.rows[name]
-	if !ok {
-		return view{now: now}
-	}
-	t.order.MoveToFront(row)
-	e := row.Value.(*entry)
+	e := t.entry(name, now)
 	e.budget = max(e.budget, stale)
 	v := e.answer.view(t.cfg, now, stale)
 	v.failure = e.failure
@@ -113,11 +108,12 @@ func (t *table) begin(generation uint64, now time.Time) start {
 
 // land keeps what the store answered, unless something was forgotten since it was asked: then the answer
 // goes to those who wait for it and to nobody else. That this looks at no name costs a question now
-// and then, and no memory.
+// and then, and no memory. A no is never lost in this way: it takes what was kept with it.
 func (t *table) land(name Name, s start, a answer, err error, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.forgets != s.forgets {
+	late, final := t.forgets != s.forgets, err != nil && !outage(err)
+	if late && !final {
 		return
 	}
 	e := t.entry(name, now)
@@ -125,7 +121,7 @@ func (t *table) land(name Name, s start, a answer, err error, now time.Time) {
 	case err == nil:
 		e.answer, e.failure = a, nil
 		return
-	case !outage(err):
+	case final:
 		e.answer = answer{}
 	}
 	e.failure, e.failed, e.failedIn = err, now, s.generation
@@ -134,6 +130,7 @@ func (t *table) land(name Name, s start, a answer, err error, now time.Time) {
 // entry returns the row of name, a new one where there is none.
 func (t *table) entry(name Name, now time.Time) *entry {
 	if row, ok := t.rows[name]; ok {
+		t.order.MoveToFront(row)
 		return row.Value.(*entry)
 	}
 	t.sweep(now)
