@@ -1,6 +1,7 @@
 package strict
 
 import (
+	"encoding"
 	"encoding/json"
 	"net/netip"
 	"reflect"
@@ -28,10 +29,11 @@ func Schema(v any, id string) ([]byte, error) {
 }
 
 func comment(t reflect.Type, name string) string {
-	if f, ok := t.FieldByName(name); ok {
-		return f.Tag.Get("doc")
+	if t.Kind() != reflect.Struct {
+		return ""
 	}
-	return ""
+	f, _ := t.FieldByName(name)
+	return f.Tag.Get("doc")
 }
 
 // require carries the `required` tags over: the reflector knows only its own.
@@ -70,8 +72,9 @@ func mapType(t reflect.Type) *jsonschema.Schema {
 		return text(`^(vault:[^#]+#.+|file:/.+|env:[A-Za-z_][A-Za-z0-9_]*)$`, "file:/etc/intercom/key")
 	case reflect.TypeFor[netip.Prefix]():
 		return text("", "127.0.0.0/8")
-	case reflect.TypeFor[netip.AddrPort](), reflect.TypeFor[netip.Addr]():
-		return text("", "127.0.0.1:4140")
+	}
+	if reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
+		return &jsonschema.Schema{Type: "string"}
 	}
 	return nil
 }

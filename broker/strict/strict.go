@@ -95,7 +95,7 @@ func syntax(err error, data []byte) Errors {
 		return Errors{e}
 	}
 	if load.Mark.Line > 0 {
-		e.Line, e.Column = load.Mark.Line, max(load.Mark.Column, 1)
+		e.Line, e.Column = min(load.Mark.Line, lines(data)), max(load.Mark.Column, 1) // the end is a line further for the parser
 	} else { // the reader knows the offset only
 		e.Line, e.Column = position(data, load.Mark.Index)
 	}
@@ -104,6 +104,15 @@ func syntax(err error, data []byte) Errors {
 		e.Message = "a tab stands here: YAML is indented with spaces"
 	}
 	return Errors{e}
+}
+
+// lines counts as YAML does, which knows more breaks than most editors (YAML 1.1, section 4.1.4).
+func lines(data []byte) int {
+	n := 1 - bytes.Count(data, []byte("\r\n"))
+	for _, b := range []string{"\n", "\r", "\u0085", "\u2028", "\u2029"} {
+		n += bytes.Count(data, []byte(b))
+	}
+	return n
 }
 
 func position(data []byte, offset int) (line, column int) {
