@@ -1,0 +1,147 @@
+package service_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/intercom-broker/intercom/broker/service"
+)
+
+func TestInjectKinds(t *testing.T) {
+	c := parse(t, `version: 1
+owner: t
+services:
+  basic: { upstream: "https://a", inject: { basic: { credential: a/b }, stale: 0s } }
+  bearer: { upstream: "https://a", inject: { bearer: { credential: a.b_c-d } } }
+  mint: { upstream: "https://a", inject: { bearer: { mint: { audience: m, scope: [x, y] } } } }
+  header: { upstream: "https://a", inject: { header: { name: x-api-key, prefix: "Token ", credential: k } } }
+`)
+	want := map[string]*service.Inject{
+		"basic":  {Basic: &service.CredentialRef{Credential: "a/b"}},
+		"bearer": {Bearer: &service.CredentialRef{Credential: "a.b_c-d"}},
+		"mint":   {Mint: &service.Mint{Audience: "m", Scope: []string{"x", "y"}}},
+		"header": {Header: &service.HeaderRef{Name: "X-Api-Key", Prefix: "Token ", Credential: "k"}},
+	}
+	credentials := map[string]string{"basic": "a/b", "bearer": "a.b_c-d", "mint": "", "header": "k"}
+	for name, inject := range want {
+		s, _ := c.Get(name)
+		if diff := cmp.Diff(inject, s.Inject); diff != "" || s.Inject.Credential() != credentials[name] {
+			t.Errorf("%s: credential %q\n%s", name, s.Inject.Credential(), diff)
+		}
+	}
+	if s, _ := c.Get("basic"); s.Stale != 0 {
+		t.Errorf("a written zero became %s", s.Stale)
+	}
+	if s, _ := c.Get("mint"); s.Stale != service.DefaultStale {
+		t.Errorf("stale is %s", s.Stale)
+	}
+}
+
+func TestTokenForms(t *testing.T) {
+	c := parse(t, `version: 1
+owner: t
+services:
+  line: https://a:443/base
+  plain: http://b
+  implied: { upstream: { url: "https://c/" } }
+  app: { token: { bind: none, audience: "https://app.example/x" } }
+  mine: { upstream: "HTTPS://C:443", token: { bind: none, stale: 1h } }
+`)
+	type form struct {
+		Audience, Origin, Path string
+		Bind                   service.Bind
+		Stale                  time.Duration
+	}
+	want := map[string]form{
+		"line":    {"line", "https://a", "/base", service.BindSVID, service.DefaultStale},
+		"plain":   {"plain", "http://b", "", service.BindNone, service.DefaultStale},
+		"implied": {"implied", "https://c", "", service.BindSVID, service.DefaultStale},
+		"app":     {"https://app.example/x", "", "", service.BindNone, service.DefaultStale},
+		"mine":    {"mine", "https://c", "", service.BindNone, time.Hour},
+	}
+	got := map[string]form{}
+	for _, s := range c.All() {
+		f := form{Audience: s.Token.Audience, Origin: s.Upstream.Origin(), Bind: s.Token.Bind, Stale: s.Stale}
+		if s.Upstream.URL != nil {
+			f.Path = s.Upstream.URL.Path
+		}
+		got[s.Name] = f
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestCatalogue(t *testing.T) {
+	c := parse(t, `version: 1
+owner: t
+services:
+  one: { upstream: "https://shared/one", token: { audience: first } }
+  two: https://shared/two
+  db: { vend: { credential: x/db } }
+  db-ro: { vend: { credential: x/db } }
+`)
+	names := func(list []*service.Service) (names []string) {
+		for _, s := range list {
+			names = append(names, s.Name)
+		}
+		return names
+	}
+	got := map[string][]string{
+		"all": names(c.All()), "origin": names(c.ByOrigin("https://shared")), "no origin": names(c.ByOrigin("https://other")),
+		"vending": names(c.Vending("x/db")), "vending nothing": names(c.Vending("x")),
+	}
+	want := map[string][]string{
+		"all": {"db", "db-ro", "one", "two"}, "origin": {"one", "two"}, "no origin": nil, "vending": {"db", "db-ro"}, "vending nothing": nil,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if s, ok := c.ByAudience("first"); !ok || s.Name != "one" {
+		t.Errorf("audience first is %v", s)
+	}
+	if _, ok := c.ByAudience("one"); ok {
+		t.Error("a name is an audience although the file gives another")
+	}
+	var zero service.Catalog
+	if _, ok := zero.Get("a"); ok || zero.All() != nil || zero.Revision() != "" {
+		t.Error("the zero Catalog is not empty")
+	}
+}
+
+func TestFindings(t *testing.T) {
+	c := parse(t, `version: 1
+owner: t
+services:
+  line: http://b
+  long: { upstream: "http://b", token: { bind: none } }
+  fine: https://a
+  clear: { upstream: "http://b", inject: { basic: { credential: c } } }
+  home: { upstream: "https://localhost:8443" }
+  opened: { upstream: { url: "https://127.0.0.1:8443", dial: [127.0.0.0/8] } }
+  metadata: { upstream: { url: "http://169.254.169.254", dial: [127.0.0.0/8] }, token: { bind: none } }
+  six: { upstream: "https://[::1]:1" }
+  mapped: { upstream: "https://[::ffff:127.0.0.1]:1" }
+  private: { upstream: "https://10.0.0.1" }
+`)
+	var got []string
+	for _, f := range service.Check(c) {
+		got = append(got, f.String())
+	}
+	want := []string{
+		`team.yaml:7:3: service "clear": the upstream is plain http: the injected credential travels in the clear`,
+		`team.yaml:8:3: service "home": unreachable: the dial guard refuses 127.0.0.1 unless dial opens it, with dial: [127.0.0.1/32]`,
+		`team.yaml:4:3: service "line": the one-line form of a plain http upstream implies bind: none: whoever gets hold of a token can use it`,
+		`team.yaml:12:3: service "mapped": unreachable: the dial guard refuses 127.0.0.1 unless dial opens it, with dial: [127.0.0.1/32]`,
+		`team.yaml:10:3: service "metadata": unreachable: the dial guard refuses 169.254.169.254 unless dial opens it, with dial: [169.254.169.254/32]`,
+		`team.yaml:11:3: service "six": unreachable: the dial guard refuses ::1 unless dial opens it, with dial: [::1/128]`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if empty := service.Check(&service.Catalog{}); len(empty) != 1 || empty[0].String() != "no services: nothing can be reached" {
+		t.Errorf("got %v", empty)
+	}
+}
