@@ -1,0 +1,152 @@
+package vault
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+
+	"github.com/intercom-broker/intercom/broker/secret"
+)
+
+const (
+	// maxConns bounds what is under way at Vault; more requests wait for their turn.
+	maxConns = 32
+	// maxAnswer bounds what is read of an answer. The longest is a list of names.
+	maxAnswer = 8 << 20
+)
+
+// lanes are two clients for one Vault. Logins by certificate are judged by the certificate of the
+// connection that they come on, so control makes a new connection each time; data keeps its own.
+type lanes struct{ data, control *api.Client }
+
+func newLanes(cfg Config) (lanes, error) {
+	roots, err := cfg.roots()
+	if err != nil {
+		return lanes{}, err
+	}
+	tlsConfig := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	if cfg.Auth.Method == Cert {
+		tlsConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return clientCertificate(cfg.Identity)
+		}
+	}
+	data, err := newClient(cfg, tlsConfig, true)
+	if err != nil {
+		return lanes{}, err
+	}
+	control, err := newClient(cfg, tlsConfig, false)
+	return lanes{data, control}, err
+}
+
+// clientCertificate is our SVID of now, whatever CAs the server says that it would like: Vault names none
+// of a trust domain's.
+func clientCertificate(id Identity) (*tls.Certificate, error) {
+	svid, err := id.GetX509SVID()
+	if err != nil {
+		return nil, err
+	}
+	cert := &tls.Certificate{PrivateKey: svid.PrivateKey}
+	for _, c := range svid.Certificates {
+		cert.Certificate = append(cert.Certificate, c.Raw)
+	}
+	return cert, nil
+}
+
+// newClient returns a client that has nothing from the environment. api.NewClient reads VAULT_TOKEN,
+// VAULT_NAMESPACE and VAULT_HEADERS whatever it is given, so they are taken out again; of the other
+// variables it only sees whether they can be parsed.
+//
+// HTTP/1.1 is enough, and safer: a request that timed out closes its connection, where HTTP/2 would send
+// the next one into the same dead one.
+func newClient(cfg Config, tlsConfig *tls.Config, keepAlive bool) (*api.Client, error) {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	next := &http.Transport{
+		DialContext:     (&net.Dialer{Timeout: cfg.Timeout / 2}).DialContext,
+		TLSClientConfig: tlsConfig, TLSHandshakeTimeout: cfg.Timeout, Protocols: protocols,
+		MaxConnsPerHost: maxConns, MaxIdleConnsPerHost: maxConns, IdleConnTimeout: 90 * time.Second,
+		DisableKeepAlives: !keepAlive,
+	}
+	client, err := api.NewClient(&api.Config{
+		Address: cfg.Address,
+		HttpClient: &http.Client{
+			Transport:     &guard{next: next, plaintext: cfg.UnsafePlaintext},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the api follows one itself
+		},
+		MaxRetries: 0, // whoever waits for us tries again; two layers that do multiply
+	})
+	if err != nil {
+		return nil, fmt.Errorf("hashicorp/vault/api (which parses VAULT_* of the environment even where it is not used): %w", err)
+	}
+	client.ClearToken()
+	client.SetHeaders(http.Header{api.RequestHeaderName: {"true"}})
+	if cfg.Namespace != "" {
+		client.SetNamespace(cfg.Namespace)
+	}
+	return client, nil
+}
+
+// withToken is client with a token, which stays unprintable until it is put on the wire.
+func withToken(client *api.Client, token secret.Value) *api.Client {
+	return client.WithRequestCallbacks(func(r *api.Request) { r.ClientToken = string(token.Reveal()) })
+}
+
+// guard is what every request passes, those that a redirect leads elsewhere too.
+type guard struct {
+	next      http.RoundTripper
+	plaintext bool
+}
+
+// RoundTrip implements http.RoundTripper.
+func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Scheme != "https" && !g.plaintext && !loopback(req.URL.Hostname()) {
+		return nil, errors.New("refusing to send a token over plain http to " + req.URL.Host)
+	}
+	resp, err := g.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode == http.StatusTooManyRequests { // the api's own error for it forgets the header
+		_ = resp.Body.Close()
+		return nil, &limited{after: retryAfter(resp.Header)}
+	}
+	resp.Body = &bounded{ReadCloser: resp.Body, left: maxAnswer}
+	return resp, nil
+}
+
+// limited is a 429.
+type limited struct{ after time.Duration }
+
+func (l *limited) Error() string { return "429: a rate limit quota is exceeded" }
+
+// retryAfter reads the header's form in seconds (RFC 9110, section 10.2.3), the one that Vault uses.
+func retryAfter(h http.Header) time.Duration {
+	seconds, err := strconv.Atoi(h.Get("Retry-After"))
+	if err != nil || seconds < 1 || seconds > 3600 {
+		return time.Second
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// bounded is a body that ends in an error when it is longer than it may be.
+type bounded struct {
+	io.ReadCloser
+	left int64
+}
+
+// Read implements io.Reader.
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left < 0 {
+		return 0, fmt.Errorf("the answer has more than %d bytes", maxAnswer)
+	}
+	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left+1)])
+	b.left -= int64(n)
+	return n, err
+}

@@ -1,0 +1,216 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+
+	"github.com/intercom-broker/intercom/broker/credential"
+	"github.com/intercom-broker/intercom/broker/fault"
+)
+
+const (
+	// maxWriteTries is how often a write starts over because somebody else wrote the same name.
+	maxWriteTries = 16
+	// maxFolders bounds a listing: each folder of the engine is a request.
+	maxFolders = 4096
+)
+
+// Store is a credential.Store in Vault.
+type Store struct {
+	cfg     Config
+	caller  *caller
+	session *session
+	writing chan struct{} // of one place: writers of this process need not race each other
+}
+
+var _ credential.Store = (*Store)(nil)
+
+// Open returns a Store and begins to log in. It does not wait for Vault, which may need our own JWKS
+// before it can let us in: until there is a login, requests wait for it or fail with the reason that
+// [Store.Ready] gives. ctx is for its values; Close ends the Store.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, fmt.Errorf("vault: %w", err)
+	}
+	l, err := newLanes(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("vault: %w", err)
+	}
+	c := &caller{timeout: cfg.Timeout, tracer: cfg.Tracer, metrics: cfg.Metrics}
+	return &Store{cfg: cfg, caller: c, session: newSession(ctx, cfg, l, c), writing: make(chan struct{}, 1)}, nil
+}
+
+// Ready returns nil while there is a login, and why there is none otherwise. An outage that comes later
+// is told by each call and not here: all replicas share one Vault, and would all leave together.
+func (s *Store) Ready() error { return s.session.ready() }
+
+// Close ends the Store and revokes its login.
+func (s *Store) Close() { s.session.close() }
+
+// Read implements credential.Store.
+func (s *Store) Read(ctx context.Context, name credential.Name) (credential.Credential, error) {
+	if err := name.Check(); err != nil {
+		return credential.Credential{}, err
+	}
+	var answer dataAnswer
+	err := s.do(ctx, "read", get(s.path("data", name), nil), &answer)
+	if err == errNotFound || err == nil && answer.Data.Metadata.gone() {
+		return credential.Credential{}, credential.Unknown(name)
+	}
+	if err != nil {
+		return credential.Credential{}, err
+	}
+	return answer.credential(name), nil
+}
+
+// Write implements credential.Store. It always checks and sets, so that it works where cas_required is
+// on, and writes over no version that it did not see.
+func (s *Store) Write(ctx context.Context, name credential.Name, fields credential.Fields) (uint64, error) {
+	if err := name.Check(); err != nil {
+		return 0, err
+	}
+	if err := fields.Check(); err != nil {
+		return 0, err
+	}
+	data, err := encode(fields)
+	if err != nil {
+		return 0, err
+	}
+	select {
+	case s.writing <- struct{}{}:
+		defer func() { <-s.writing }()
+	case <-ctx.Done():
+		return 0, failure(ctx, "write", ctx.Err())
+	}
+	for try := range maxWriteTries {
+		version, err := s.writeOnce(ctx, name, data)
+		if err != errConflict {
+			return version, err
+		}
+		sleep(ctx, rand.N(10*time.Millisecond<<min(try, 5)))
+	}
+	return 0, outage(ReasonConflict, "the credential is being written by others again and again", time.Second, errConflict)
+}
+
+func (s *Store) writeOnce(ctx context.Context, name credential.Name, data json.RawMessage) (uint64, error) {
+	version, err := s.version(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	body, err := json.Marshal(map[string]any{"options": map[string]uint64{"cas": version}, "data": data})
+	if err != nil {
+		return 0, err
+	}
+	var answer writeAnswer
+	err = s.do(ctx, "write", func(ctx context.Context, v *api.Logical) (*api.Response, error) {
+		return v.WriteRawWithContext(ctx, s.path("data", name), body)
+	}, &answer)
+	return answer.Data.Version, err
+}
+
+// version is the number of the latest version, deleted ones included, and 0 where there is none.
+func (s *Store) version(ctx context.Context, name credential.Name) (uint64, error) {
+	var answer metadataAnswer
+	err := s.do(ctx, "version", get(s.path("metadata", name), nil), &answer)
+	if err == errNotFound {
+		return 0, nil
+	}
+	return answer.Data.CurrentVersion, err
+}
+
+// Delete implements credential.Store: all versions go, and their metadata.
+func (s *Store) Delete(ctx context.Context, name credential.Name) error {
+	if err := name.Check(); err != nil {
+		return err
+	}
+	err := s.do(ctx, "delete", func(ctx context.Context, v *api.Logical) (*api.Response, error) {
+		_, err := v.DeleteWithContext(ctx, s.path("metadata", name))
+		return nil, err
+	}, nil)
+	if err == errNotFound {
+		return nil
+	}
+	return err
+}
+
+// List implements credential.Store. What others keep in the engine under names that are none of ours is
+// left out. A name whose latest version was deleted by other means is listed: Vault still has it.
+func (s *Store) List(ctx context.Context, prefix credential.Name) ([]credential.Name, error) {
+	if prefix != "" {
+		if err := prefix.Check(); err != nil {
+			return nil, err
+		}
+	}
+	var names []credential.Name
+	if prefix != "" {
+		version, err := s.version(ctx, prefix)
+		if err != nil {
+			return nil, err
+		}
+		if version > 0 {
+			names = append(names, prefix)
+		}
+	}
+	below, err := s.walk(ctx, prefix)
+	if err != nil {
+		return nil, err
+	}
+	names = append(names, below...)
+	slices.Sort(names)
+	return names, nil
+}
+
+// walk lists the folder of that name and all that are below it.
+func (s *Store) walk(ctx context.Context, folder credential.Name) (names []credential.Name, err error) {
+	todo := []credential.Name{folder}
+	for asked := 0; len(todo) > 0; asked++ {
+		if asked == maxFolders {
+			return nil, fault.Newf(fault.TooLarge, credential.ReasonLimit, "the listing spans more than %d folders; ask for a longer prefix", maxFolders)
+		}
+		folder, todo = todo[0], todo[1:]
+		var answer listAnswer
+		err := s.do(ctx, "list", get(s.path("metadata", folder), url.Values{"list": {"true"}}), &answer)
+		if err != nil && err != errNotFound {
+			return nil, err
+		}
+		for _, key := range answer.Data.Keys {
+			child := credential.Name(key)
+			if folder != "" {
+				child = folder + "/" + child
+			}
+			if sub, ok := strings.CutSuffix(string(child), "/"); ok && credential.Name(sub).Check() == nil {
+				todo = append(todo, credential.Name(sub))
+			} else if child.Check() == nil {
+				names = append(names, child)
+			}
+		}
+	}
+	return names, nil
+}
+
+// path is where a name is in the engine's data or metadata. Names are checked: nothing in them needs
+// escaping, and no segment is "..".
+func (s *Store) path(kind string, name credential.Name) string {
+	segments := []string{s.cfg.Mount, kind}
+	for _, n := range []credential.Name{s.cfg.Prefix, name} {
+		if n != "" {
+			segments = append(segments, string(n))
+		}
+	}
+	return strings.Join(segments, "/")
+}
+
+func get(path string, query url.Values) request {
+	return func(ctx context.Context, v *api.Logical) (*api.Response, error) {
+		return v.ReadRawWithDataWithContext(ctx, path, query)
+	}
+}
