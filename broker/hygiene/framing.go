@@ -1,6 +1,9 @@
 package hygiene
 
-import "bytes"
+import (
+	"bytes"
+	"io"
+)
 
 // head is what of a request's head decides where the request ends and whom it is for.
 type head struct {
@@ -8,6 +11,39 @@ type head struct {
 	hosts, lengths, codings    int
 	length                     int64
 	target, host               []byte
+}
+
+// scan takes one step through buf, and reports whether there was enough of it.
+func (c *conn) scan() bool {
+	if c.rest > 0 {
+		c.ready = int(min(c.rest, int64(len(c.buf))))
+		c.rest, c.seen = c.rest-int64(c.ready), c.ready
+		return c.ready > 0
+	}
+	line, _, found := bytes.Cut(c.buf[c.seen:], []byte{'\n'})
+	if !found && len(c.buf) <= MaxHead {
+		return false
+	}
+	c.seen += len(line) + 1
+	line, crlf := bytes.CutSuffix(line, []byte{'\r'})
+	if !found && !c.head.chunked {
+		c.endless, c.ready = true, len(c.buf)
+	} else if !found || !crlf || !c.next(c, line) {
+		c.refuse()
+	}
+	return true
+}
+
+// refuse ends what can be read: in a head with one that net/http answers 400, after what it still has to
+// answer; in a body with an error.
+func (c *conn) refuse() {
+	c.failed = io.EOF
+	if c.head.chunked {
+		c.failed, c.buf, c.ready = ErrFraming, nil, 0
+		return
+	}
+	c.buf = []byte("400\r\n\r\n")
+	c.ready = len(c.buf)
 }
 
 // The functions below take one line each, say by c.next what kind the following line is, and by c.ready
@@ -34,24 +70,18 @@ func (c *conn) fieldLine(line []byte) bool {
 	name, value, _ := bytes.Cut(line, []byte{':'})
 	value = bytes.Trim(value, " \t")
 	ok, h := true, &c.head
-	switch len(name) {
-	case len("host"):
-		if isName(name, "host") {
-			h.hosts++
-			h.host = value
-		}
-	case len("upgrade"):
-		h.websocket = h.websocket || isName(name, "upgrade") && isName(value, "websocket")
-	case len("content-length"):
-		if isName(name, "content-length") {
-			h.lengths++
-			h.length, ok = number(value, 10)
-		}
-	case len("transfer-encoding"):
-		if isName(name, "transfer-encoding") {
-			h.codings++
-			ok = isName(value, "chunked")
-		}
+	switch {
+	case isName(name, "host"):
+		h.host = value
+		h.hosts++
+	case isName(name, "upgrade"):
+		h.websocket = h.websocket || isName(value, "websocket")
+	case isName(name, "content-length"):
+		h.length, ok = number(value, 10)
+		h.lengths++
+	case isName(name, "transfer-encoding"):
+		ok = isName(value, "chunked")
+		h.codings++
 	}
 	return ok && line[0] != ' ' && line[0] != '\t' // a folded line (RFC 9112, section 5.2)
 }

@@ -38,7 +38,10 @@ func CleanPath(escaped string) (string, error) {
 			return "", err
 		}
 	}
-	return escaped, checkSegments(escaped)
+	if err := checkSegments(escaped); err != nil {
+		return "", err
+	}
+	return escaped, nil
 }
 
 // firstOdd returns the index of the first byte that normalise has to look at: none in most paths.

@@ -1,9 +1,7 @@
 package hygiene
 
 import (
-	"bytes"
 	"crypto/tls"
-	"errors"
 	"io"
 	"math"
 	"net"
@@ -25,31 +23,36 @@ type listener struct{ net.Listener }
 
 func (l listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	if t, ok := c.(stater); ok && err == nil && !t.ConnectionState().HandshakeComplete {
-		return nil, errors.Join(errors.New("hygiene: a TLS connection before its handshake"), c.Close())
-	}
 	if err != nil {
 		return nil, err
+	}
+	if t, ok := c.(secure); ok && !t.ConnectionState().HandshakeComplete {
+		_ = c.Close()
+		return nil, Error("hygiene: a TLS connection before its handshake")
 	}
 	return Conn(c), nil
 }
 
-type stater interface{ ConnectionState() tls.ConnectionState }
+// secure is what *tls.Conn and its wrappers have: net/http sets Request.TLS from the one, and what ends a
+// connection at its peer's notAfter is found by the other.
+type secure interface {
+	ConnectionState() tls.ConnectionState
+	NetConn() net.Conn
+}
 
 // Conn returns c with every HTTP/1 head, and every line between chunks, checked before it can be read. HTTP/2
 // is left alone: c itself is returned when TLS negotiated it, and without TLS its preface lets all pass.
 func Conn(c net.Conn) net.Conn {
-	t, ok := c.(stater)
+	t, ok := c.(secure)
 	if !ok {
 		return &conn{Conn: c, next: (*conn).requestLine, preface: true}
 	}
 	if t.ConnectionState().NegotiatedProtocol == "h2" {
 		return c
 	}
-	// net/http sets Request.TLS from the ConnectionState of whatever has one.
 	return &struct {
 		*conn
-		stater
+		secure
 	}{&conn{Conn: c, next: (*conn).requestLine}, t}
 }
 
@@ -145,37 +148,4 @@ func (c *conn) fill() error {
 		return nil // an error that came with bytes comes again without
 	}
 	return err
-}
-
-// scan takes one step through buf, and reports whether there was enough of it.
-func (c *conn) scan() bool {
-	if c.rest > 0 {
-		c.ready = int(min(c.rest, int64(len(c.buf))))
-		c.rest, c.seen = c.rest-int64(c.ready), c.ready
-		return c.ready > 0
-	}
-	line, _, found := bytes.Cut(c.buf[c.seen:], []byte{'\n'})
-	if !found && len(c.buf) <= MaxHead {
-		return false
-	}
-	c.seen += len(line) + 1
-	line, crlf := bytes.CutSuffix(line, []byte{'\r'})
-	if !found && !c.head.chunked {
-		c.endless, c.ready = true, len(c.buf)
-	} else if !found || !crlf || !c.next(c, line) {
-		c.refuse()
-	}
-	return true
-}
-
-// refuse ends what can be read: in a head with one that net/http answers 400, after what it still has to
-// answer; in a body with an error.
-func (c *conn) refuse() {
-	c.failed = io.EOF
-	if c.head.chunked {
-		c.failed, c.buf, c.ready = ErrFraming, nil, 0
-		return
-	}
-	c.buf = []byte("400\r\n\r\n")
-	c.ready = len(c.buf)
 }
