@@ -106,8 +106,7 @@ func (t *Transport) generation() (*generation, error) {
 		return nil, err
 	}
 	if t.current != nil {
-		// What is still in use goes when it has been idle for IdleConnTimeout, or at notAfter.
-		t.current.transport.CloseIdleConnections()
+		t.current.transport.CloseIdleConnections() // what is still in use goes after IdleConnTimeout
 	}
 	t.current = t.newGeneration(now, own.Certificates[0].NotAfter)
 	return t.current, nil
@@ -122,7 +121,8 @@ func (t *Transport) newGeneration(now, ownNotAfter time.Time) *generation {
 		},
 		ForceAttemptHTTP2:   true,
 		MaxIdleConnsPerHost: 64,
-		IdleConnTimeout:     30 * time.Second,
+		// Short enough that an old generation is gone, once its last request is, before notAfter.
+		IdleConnTimeout: min(30*time.Second, ownNotAfter.Sub(now)/8),
 		// What the server compressed is the caller's to read: a proxy passes it on as it is.
 		DisableCompression: true,
 	}

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -25,6 +27,10 @@ type Config struct {
 	MaxConns int
 	// Grace is how long the drain of ServeGRPC waits for calls in flight; 0 means 10 s.
 	Grace time.Duration
+	// Updated returns a channel that is closed at the next change of the bundles, as svid.Source.Updated
+	// does: open connections are then verified again, and those of a domain whose bundle or authority is
+	// gone are cut. Nil means that they live on until notAfter.
+	Updated func() <-chan struct{}
 	// Logger is told, at a bounded rate, who was refused; nil means nobody is.
 	Logger *slog.Logger
 	// Metrics counts connections and refusals; nil means nobody does.
@@ -69,15 +75,22 @@ type door struct {
 	slots    chan struct{} // one for each running handshake
 	verified chan *tls.Conn
 	open     atomic.Int64
+
+	mu    sync.Mutex
+	peers map[*lifeConn]tls.ConnectionState // open connections of peers that have an SVID
 }
 
 func newDoor(l net.Listener, cfg Config) *door {
 	d := &door{
 		Listener: l, cfg: cfg, report: newReporter(cfg),
 		slots: make(chan struct{}, cfg.Handshakes), verified: make(chan *tls.Conn),
+		peers: map[*lifeConn]tls.ConnectionState{},
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	go d.run()
+	if cfg.Updated != nil {
+		go d.watch(cfg.Updated())
+	}
 	return d
 }
 
@@ -138,11 +151,17 @@ func (d *door) admit(raw net.Conn) {
 		return
 	}
 	d.cfg.Metrics.opened(d.cfg.Name, 1)
-	conn := &lifeConn{Conn: raw, closed: func() {
-		d.open.Add(-1)
-		d.cfg.Metrics.opened(d.cfg.Name, -1)
-	}}
+	conn := &lifeConn{Conn: raw}
+	conn.closed = func() { d.forget(conn) }
 	go d.handshake(conn)
+}
+
+func (d *door) forget(conn *lifeConn) {
+	d.open.Add(-1)
+	d.cfg.Metrics.opened(d.cfg.Name, -1)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.peers, conn)
 }
 
 func (d *door) handshake(conn *lifeConn) {
@@ -174,7 +193,36 @@ func (d *door) begin(conn *lifeConn, state tls.ConnectionState) {
 	if len(state.PeerCertificates) == 0 {
 		return
 	}
+	d.mu.Lock()
+	d.peers[conn] = state
+	d.mu.Unlock()
 	conn.live(time.Now(), state.PeerCertificates[0].NotAfter, d.ownNotAfter(), func() { d.cfg.Metrics.expired(d.cfg.Name) })
+}
+
+// watch verifies the open connections again after each change.
+func (d *door) watch(changed <-chan struct{}) {
+	for {
+		select {
+		case <-changed:
+		case <-d.ctx.Done():
+			return
+		}
+		changed = d.cfg.Updated() // before the look, so that no change falls between
+		d.recheck()
+	}
+}
+
+func (d *door) recheck() {
+	d.mu.Lock()
+	peers := maps.Clone(d.peers)
+	d.mu.Unlock()
+	for conn, state := range peers {
+		if err := d.cfg.TLS.VerifyConnection(state); err != nil {
+			d.cfg.Metrics.revoked(d.cfg.Name)
+			d.report.log("connection cut", conn.RemoteAddr(), asRefusal(err))
+			_ = conn.Close()
+		}
+	}
 }
 
 // ownNotAfter is when our certificate ends. A rotation between the handshake and this call makes it

@@ -16,6 +16,7 @@ type Metrics struct {
 	handshakes *prometheus.CounterVec
 	domains    *prometheus.CounterVec
 	ended      *prometheus.CounterVec
+	cut        *prometheus.CounterVec
 
 	mu    sync.Mutex
 	named map[string]bool
@@ -38,9 +39,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "intercom_mtls_connections_expired_total",
 			Help: "Connections that were ended because the peer's SVID did.",
 		}, []string{"door"}),
+		cut: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "intercom_mtls_connections_revoked_total",
+			Help: "Connections that were cut because the peer's trust domain or authority is not trusted any more.",
+		}, []string{"door"}),
 		named: map[string]bool{},
 	}
-	r.MustRegister(m.open, m.handshakes, m.domains, m.ended)
+	r.MustRegister(m.open, m.handshakes, m.domains, m.ended, m.cut)
 	return m
 }
 
@@ -59,6 +64,12 @@ func (m *Metrics) shook(door string) {
 func (m *Metrics) expired(door string) {
 	if m != nil {
 		m.ended.WithLabelValues(door).Inc()
+	}
+}
+
+func (m *Metrics) revoked(door string) {
+	if m != nil {
+		m.cut.WithLabelValues(door).Inc()
 	}
 }
 

@@ -100,6 +100,10 @@ func newReporter(cfg Config) *reporter {
 func (p *reporter) refused(peer net.Addr, err error) {
 	r := asRefusal(err)
 	p.metrics.refused(p.door, r)
+	p.log("connection refused", peer, r)
+}
+
+func (p *reporter) log(what string, peer net.Addr, r *refusal) {
 	if !p.limit.Allow() {
 		p.unlogged.Add(1)
 		return
@@ -115,5 +119,5 @@ func (p *reporter) refused(peer net.Addr, err error) {
 	if r.reason == wentAway { // port scans and health checks of load balancers
 		level = slog.LevelDebug
 	}
-	p.logger.LogAttrs(context.Background(), level, "connection refused", attrs...)
+	p.logger.LogAttrs(context.Background(), level, what, attrs...)
 }

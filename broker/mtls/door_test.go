@@ -1,0 +1,121 @@
+package mtls_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker/mtls"
+)
+
+// TestSilentPeers: whoever connects and says nothing is closed, and keeps nobody waiting meanwhile.
+func TestSilentPeers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, time.Hour)
+	cfg := f.config()
+	cfg.HandshakeTimeout, cfg.Handshakes = 300*time.Millisecond, 50
+	l := mtls.ListenHTTP(listen(t), cfg)
+	defer l.Close()
+	go greet(l)
+	var silent []net.Conn
+	for range 20 {
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		silent = append(silent, conn)
+	}
+	if _, err := handshake(l.Addr().String(), f.clientTLS()); err != nil {
+		t.Errorf("a good client beside the silent ones: %v", err)
+	}
+	for _, conn := range silent {
+		_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if _, err := conn.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "i/o timeout") {
+			t.Fatalf("a silent connection is still open: %v", err)
+		}
+	}
+	eventually(t, "20 timeouts are counted", func() bool {
+		return value(t, f.registry, "intercom_mtls_handshakes_total", "result=timeout") == 20
+	})
+	eventually(t, "no connection is open", func() bool { return value(t, f.registry, "intercom_mtls_connections") == 0 })
+}
+
+func TestConnectionsAreLimited(t *testing.T) {
+	f := newFixture(t, time.Hour)
+	cfg := f.config()
+	cfg.MaxConns = 2
+	l := mtls.ListenHTTP(listen(t), cfg)
+	defer l.Close()
+	go greet(l)
+	held := make([]net.Conn, 2)
+	for i := range held {
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		held[i] = conn
+	}
+	eventually(t, "two are open", func() bool { return value(t, f.registry, "intercom_mtls_connections") == 2 })
+	if _, err := handshake(l.Addr().String(), f.clientTLS()); err == nil {
+		t.Error("a third connection was let in")
+	}
+	if n := value(t, f.registry, "intercom_mtls_handshakes_total", "result=over_limit"); n < 1 {
+		t.Errorf("over_limit counted %v times", n)
+	}
+	_ = held[0].Close()
+	eventually(t, "a place is free again", func() bool {
+		_, err := handshake(l.Addr().String(), f.clientTLS())
+		return err == nil
+	})
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// TestRefusalsDoNotFloodTheLog: whoever reaches the port can cause them.
+func TestRefusalsDoNotFloodTheLog(t *testing.T) {
+	f := newFixture(t, time.Hour)
+	var log lockedBuffer
+	cfg := f.config()
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	l := mtls.ListenHTTP(listen(t), cfg)
+	defer l.Close()
+	go greet(l)
+	const strangers = 100
+	for range strangers {
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = fmt.Fprint(conn, "GET / HTTP/1.1\r\n\r\n")
+		_ = conn.Close()
+	}
+	eventually(t, "all are counted", func() bool {
+		all := value(t, f.registry, "intercom_mtls_handshakes_total")
+		return all >= strangers
+	})
+	if n := strings.Count(log.String(), "connection refused"); n == 0 || n > 40 {
+		t.Errorf("%d strangers made %d lines", strangers, n)
+	}
+}
