@@ -10,7 +10,8 @@
 // A token that is bound (RFC 8705) names the certificate that it was asked for with, and is good for
 // nothing on a connection that was made with another. A connection that lives longer than an SVID would
 // therefore mix the two up, so everything that was dialled with one SVID is kept together in a [Conn]:
-// the gRPC connections, the egress connections, and what a caller ties to it ([Conn.Tie]).
+// the gRPC connections, the egress connections, and those to services that verify bound tokens
+// ([Conn.Transport]).
 //
 // When the SVID changes, [Client.Run] makes the next Conn, lets the caller prepare it (fetch bound
 // tokens anew), puts it in place, and only then lets the former one drain: make before break. While the
