@@ -1,10 +1,10 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -48,8 +48,8 @@ func (f fields) seal(s *Seal) fields {
 }
 
 // seal has the chain signed up to at.
-func (l *Log) seal(at chain) (*Seal, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), signTimeout)
+func (l *Log) seal(ctx context.Context, at chain) (*Seal, error) {
+	ctx, cancel := context.WithTimeout(ctx, signTimeout)
 	defer cancel()
 	root := at.hash.String()
 	sig, err := l.cfg.Signer.Sign(ctx, message(at.seq, root))
@@ -62,70 +62,71 @@ func (l *Log) seal(at chain) (*Seal, error) {
 // checkpoint signs what there is, if there is something new. The signer and the disk work while others
 // write, so a checkpoint may cover a little less than what stands before it. The caller does not hold
 // lead.
-func (l *Log) checkpoint() error {
+func (l *Log) checkpoint(ctx context.Context) error {
 	l.lead <- struct{}{}
 	at, due := l.at, l.unsigned()
 	<-l.lead
 	if !due {
 		return nil
 	}
-	s, err := l.seal(at)
+	s, err := l.seal(ctx, at)
 	if err != nil {
 		return err
 	}
 	l.lead <- struct{}{}
-	err = l.place(s)
+	line, err := l.place(s)
 	<-l.lead
 	if err != nil {
 		return err
 	}
-	return l.publish(s)
+	return l.publish(line)
 }
 
 // unsigned reports whether there is an entry to sign besides the last checkpoint. The caller holds lead.
 func (l *Log) unsigned() bool { return l.at.seq > l.signed+1 }
 
-// place writes the checkpoint. The caller holds lead.
-func (l *Log) place(s *Seal) error {
+// place writes the checkpoint and returns its line. The caller holds lead.
+func (l *Log) place(s *Seal) (line []byte, err error) {
 	if l.at.seq-s.Covers > maxCovered {
-		return errors.New("audit: the signer took so long that its checkpoint is too old")
+		return nil, errors.New("audit: the signer took so long that its checkpoint is too old")
 	}
 	if err := l.writeOwn(l.own(KindCheckpoint).seal(s)); err != nil {
-		return err
+		return nil, err
 	}
 	l.signed = s.Covers
-	return nil
+	return bytes.Clone(l.out), nil
 }
 
 // publish replaces the head, after what it promises is safe from a power failure.
-func (l *Log) publish(s *Seal) error {
+func (l *Log) publish(line []byte) error {
 	if err := l.sync(); err != nil {
 		return err
 	}
 	l.cfg.Metrics.checkpointed()
-	return writeHead(l.cfg.Dir, s)
+	return writeHead(l.cfg.Dir, line)
 }
 
-func writeHead(dir string, s *Seal) error {
-	text, err := json.Marshal(s)
-	if err != nil {
-		return fmt.Errorf("audit: write the head: %w", err)
-	}
-	if err := replaceFile(filepath.Join(dir, headFile), append(text, '\n'), 0o600); err != nil {
+func writeHead(dir string, line []byte) error {
+	if err := replaceFile(filepath.Join(dir, headFile), line, 0o600); err != nil {
 		return fmt.Errorf("audit: write the head: %w", err)
 	}
 	return nil
 }
 
+// firstHead is the head of a log in which nothing stands yet.
+func firstHead(s *Seal) []byte {
+	return append(append([]byte(`{"seq":0,`), fields{}.seal(s)...), "}\n"...)
+}
+
 // readHead returns the last signed checkpoint.
-func readHead(dir string) (*Seal, error) {
+func readHead(dir string) (*Entry, error) {
 	text, err := readBounded(filepath.Join(dir, headFile), maxLine)
 	if err != nil {
 		return nil, fmt.Errorf("audit: read the head: %w", err)
 	}
-	s := new(Seal)
-	if err := json.Unmarshal(text, s); err != nil {
+	e, err := parse(text)
+	if err != nil {
 		return nil, fmt.Errorf("audit: read the head: %w", err)
 	}
-	return s, nil
+	return &e, nil
 }

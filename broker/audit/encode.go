@@ -98,10 +98,10 @@ func (f fields) event(e *Event) fields {
 func appendString(b []byte, s string, limit int) []byte {
 	cut := len(s) > limit
 	if cut {
-		s = s[:limit]
-		for len(s) > 0 && !utf8.RuneStart(s[len(s)-1]) {
-			s = s[:len(s)-1]
+		for limit > 0 && !utf8.RuneStart(s[limit]) {
+			limit--
 		}
+		s = s[:limit]
 	}
 	b = append(b, '"')
 	for i := 0; i < len(s); {

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -17,19 +18,17 @@ func (l *Log) keeper() {
 	last := time.Now()
 	for {
 		select {
-		case <-l.stop:
+		case <-l.life.Done():
 			return
 		case <-l.rotate:
 			l.attempt("begin a segment", l.nextSegment)
-			l.attempt("delete old segments", l.prune)
 		case <-tick.C:
 			l.attempt("fill the reserve", l.refill)
-			if l.aged() {
-				poke(l.rotate)
-			}
+			l.attempt("begin a segment", l.nextSegment)
 			if time.Since(last) >= l.cfg.CheckpointEvery {
 				last = time.Now()
 				l.attempt("sign a checkpoint", l.checkpoint)
+				l.attempt("delete old segments", l.prune)
 			}
 		}
 	}
@@ -37,18 +36,18 @@ func (l *Log) keeper() {
 
 // attempt tries again with the next tick when it fails; nothing that the keeper does is worth refusing
 // grants for.
-func (l *Log) attempt(what string, do func() error) {
+func (l *Log) attempt(what string, do func(context.Context) error) {
 	if l.failed.Load() != nil {
 		return
 	}
-	if err := do(); err != nil {
+	if err := do(l.life); err != nil && l.life.Err() == nil {
 		l.cfg.Metrics.keeperFailed()
 		l.cfg.Logger.Error("audit: "+what, slog.Any("error", err))
 	}
 }
 
 // refill takes back what was released of the reserve once there is space.
-func (l *Log) refill() error {
+func (l *Log) refill(context.Context) error {
 	l.lead <- struct{}{}
 	defer func() { <-l.lead }()
 	l.cfg.Metrics.reserve(l.reserve)
@@ -66,30 +65,30 @@ func (l *Log) refill() error {
 	return nil
 }
 
-// aged reports whether the segment's time is over. One without events is left to grow old: an idle
-// process makes no files.
-func (l *Log) aged() bool {
-	l.lead <- struct{}{}
-	defer func() { <-l.lead }()
-	return l.seg.events > 0 && l.cfg.Now().Sub(l.seg.began) >= l.cfg.SegmentAge
+// ended reports whether the segment is large or old enough. One without events is left as it is: an
+// idle process makes no files. The caller holds lead.
+func (l *Log) ended() bool {
+	large := l.seg.size >= l.cfg.SegmentBytes
+	old := l.cfg.Now().Sub(l.seg.began) >= l.cfg.SegmentAge
+	return l.seg.events > 0 && (large || old)
 }
 
-// nextSegment signs the end of the segment and begins the next. Writers wait, so that the last line of
-// a whole segment is a checkpoint that covers all of it.
-func (l *Log) nextSegment() error {
+// nextSegment signs the end of a segment that has ended and begins the next. Writers wait, so that the
+// last line of a whole segment is a checkpoint that covers all of it; but not for a signer that does not
+// answer, which is why the bulk is signed first, without the lead.
+func (l *Log) nextSegment(ctx context.Context) error {
+	l.lead <- struct{}{}
+	ended := l.ended()
+	<-l.lead
+	if !ended {
+		return nil
+	}
+	if err := l.checkpoint(ctx); err != nil {
+		return err
+	}
 	l.lead <- struct{}{}
 	defer func() { <-l.lead }()
-	if l.seg.events == 0 {
-		return nil // somebody poked twice
-	}
-	s, err := l.seal(l.at)
-	if err != nil {
-		return err
-	}
-	if err := l.place(s); err != nil {
-		return err
-	}
-	if err := l.publish(s); err != nil {
+	if err := l.sealEnd(ctx); err != nil {
 		return err
 	}
 	next, err := createSegment(l.cfg.Dir, l.seg.number+1, &l.at, l.cfg.Now())
@@ -103,9 +102,25 @@ func (l *Log) nextSegment() error {
 	return old.file.Close()
 }
 
+// sealEnd signs what was written since the last checkpoint. The caller holds lead.
+func (l *Log) sealEnd(ctx context.Context) error {
+	if !l.unsigned() {
+		return nil
+	}
+	s, err := l.seal(ctx, l.at)
+	if err != nil {
+		return err
+	}
+	line, err := l.place(s)
+	if err != nil {
+		return err
+	}
+	return l.publish(line)
+}
+
 // prune deletes segments whose last entry is older than they are kept. The entry that says so is
 // durable before the first file goes, so that Verify can tell them from stolen ones.
-func (l *Log) prune() error {
+func (l *Log) prune(ctx context.Context) error {
 	if l.cfg.Keep == 0 {
 		return nil
 	}
@@ -120,7 +135,7 @@ func (l *Log) prune() error {
 	if err != nil {
 		return err
 	}
-	if err := l.checkpoint(); err != nil {
+	if err := l.checkpoint(ctx); err != nil {
 		return err
 	}
 	for _, n := range old {

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -46,7 +47,8 @@ type Log struct {
 
 	signed   uint64 // the last entry that a checkpoint covers; the keeper's
 	rotate   chan struct{}
-	stop     chan struct{}
+	life     context.Context // until Close; for the keeper and what it waits for
+	end      context.CancelFunc
 	stopped  sync.WaitGroup
 	pool     sync.Pool
 	closing  sync.Once
@@ -70,8 +72,9 @@ func Open(cfg Config) (*Log, error) {
 	}
 	l := &Log{
 		cfg: cfg, lock: lock, opened: time.Now(), lead: make(chan struct{}, 1), wake: make(chan struct{}, 1),
-		rotate: make(chan struct{}, 1), stop: make(chan struct{}), pending: newBatch(),
+		rotate: make(chan struct{}, 1), pending: newBatch(),
 	}
+	l.life, l.end = context.WithCancel(context.Background())
 	if err := l.begin(); err != nil {
 		return nil, errors.Join(err, l.release())
 	}
@@ -99,7 +102,7 @@ func (l *Log) begin() error {
 	if torn > 0 {
 		l.cfg.Logger.Warn("audit: cut off what a killed process had not finished", "bytes", torn, "segment", l.seg.file.Name())
 	}
-	return l.checkpoint()
+	return l.checkpoint(l.life)
 }
 
 // resume opens the last segment after its last whole entry, or begins the first one.
@@ -131,11 +134,11 @@ func (l *Log) beginFirst() error {
 		return fmt.Errorf("audit: %s holds a signed head but no segment: the log was removed; move the directory away to begin a new one", l.cfg.Dir)
 	}
 	l.at = newChain(0, origin())
-	s, err := l.seal(l.at)
+	s, err := l.seal(l.life, l.at)
 	if err != nil {
 		return err
 	}
-	if err := writeHead(l.cfg.Dir, s); err != nil {
+	if err := writeHead(l.cfg.Dir, firstHead(s)); err != nil {
 		return err
 	}
 	l.seg, err = createSegment(l.cfg.Dir, 1, &l.at, l.cfg.Now())
@@ -183,14 +186,14 @@ func (l *Log) close() error {
 	last := l.pending
 	l.closed = true
 	l.mu.Unlock()
-	close(l.stop)
+	l.end()
 	l.stopped.Wait()
 	l.lead <- struct{}{}
 	l.commit(last)
 	<-l.lead
 	var err error
 	if failed := l.failed.Load(); failed == nil {
-		err = l.checkpoint()
+		err = l.checkpoint(context.Background())
 	}
 	return errors.Join(err, l.release())
 }

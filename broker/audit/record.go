@@ -73,6 +73,9 @@ func (l *Log) prepare(e *Event) (*item, error) {
 // submit lets it join the batch that is next, and either waits until somebody has written that or
 // writes it.
 func (l *Log) submit(ctx context.Context, it *item) error {
+	if ctx.Err() != nil { // select would toss a coin
+		return late(ctx)
+	}
 	b, err := l.join(it)
 	if err != nil {
 		return err
@@ -83,13 +86,17 @@ func (l *Log) submit(ctx context.Context, it *item) error {
 		l.commit(b)
 		<-l.lead
 	case <-ctx.Done():
-		return fault.New(fault.Timeout, "", "the audit log did not answer in time").Because(context.Cause(ctx))
+		return late(ctx)
 	}
 	if err := it.err; err != nil {
 		return err
 	}
 	l.pool.Put(it)
 	return nil
+}
+
+func late(ctx context.Context) error {
+	return fault.New(fault.Timeout, ReasonSlow, "the audit log did not answer in time").Because(context.Cause(ctx))
 }
 
 func (l *Log) join(it *item) (*batch, error) {

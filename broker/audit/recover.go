@@ -116,18 +116,27 @@ func isEvent(line []byte) bool {
 
 // matchHead holds the segment against the last signed checkpoint.
 func (w *walked) matchHead(dir string) error {
-	s, err := readHead(dir)
+	head, err := readHead(dir)
 	if err != nil {
 		return fmt.Errorf("%w (a log without its signed head is not gone on with; move the directory away to begin a new one)", err)
 	}
 	switch {
-	case s.Covers > w.at.seq:
-		return fmt.Errorf("audit: %s:%d: the log ends at entry %d and its signed head covers %d: the end was removed; `audit verify` says more",
-			w.path, w.line, w.at.seq, s.Covers)
-	case s.Covers >= w.first && w.hashes[s.Covers-w.first].String() != s.Root:
-		return fmt.Errorf("audit: %s: entry %d is not the one that the signed head covers: the log was changed; `audit verify` says more", w.path, s.Covers)
+	case head.Seq > w.at.seq:
+		return fmt.Errorf("audit: %s:%d: the log ends at entry %d and its signed head is entry %d: the end was removed; `audit verify` says more",
+			w.path, w.line, w.at.seq, head.Seq)
+	case !w.has(head.Covers, head.Root), !w.has(head.Seq, head.Hash):
+		return fmt.Errorf("audit: %s: entry %d is not the one that the signed head covers: the log was changed; `audit verify` says more", w.path, head.Covers)
 	}
 	return nil
+}
+
+// has reports whether entry seq has that hash, or stands in an earlier segment.
+func (w *walked) has(seq uint64, hash string) bool {
+	if seq < w.first {
+		return true
+	}
+	at := seq - w.first
+	return at < uint64(len(w.hashes)) && w.hashes[at].String() == hash
 }
 
 // cut removes what follows the last good entry when it is what a killed process or a power failure

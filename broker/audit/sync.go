@@ -69,13 +69,13 @@ func (l *Log) syncer() {
 	defer timer.Stop()
 	for {
 		select {
-		case <-l.stop:
+		case <-l.life.Done():
 			return
 		case <-l.wake:
 		}
 		timer.Reset(lag / 2)
 		select {
-		case <-l.stop:
+		case <-l.life.Done():
 			return
 		case <-timer.C:
 			_ = l.sync() // a failure is kept in l.failed
