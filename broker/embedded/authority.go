@@ -66,6 +66,10 @@ func newSerial() *big.Int {
 	return new(big.Int).SetBytes(b)
 }
 
+// wholeSecond rounds up: X.509 has whole seconds and would round down, and half of a short life, at which
+// the next SVID comes, may then be after its end.
+func wholeSecond(t time.Time) time.Time { return t.Add(time.Second - time.Nanosecond).Truncate(time.Second) }
+
 func create(template, parent *x509.Certificate, pub *ecdsa.PublicKey, key *ecdsa.PrivateKey) (*x509.Certificate, error) {
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, pub, key)
 	if err != nil {
@@ -90,7 +94,7 @@ func (d *Domain) X509SVID(id spiffeid.ID) (*x509svid.SVID, error) {
 		URIs:                  []*url.URL{id.URL()},
 		DNSNames:              names,
 		NotBefore:             now.Add(-backdate),
-		NotAfter:              now.Add(d.cfg.SVIDLife),
+		NotAfter:              wholeSecond(now.Add(d.cfg.SVIDLife)),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		BasicConstraintsValid: true,

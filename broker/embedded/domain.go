@@ -12,8 +12,8 @@ import (
 type Config struct {
 	// Name is the trust domain; the zero value means "intercom.test".
 	Name spiffeid.TrustDomain
-	// SVIDLife is how long an X.509-SVID lives; 0 means 1 h. It is renewed at half of that. Certificates
-	// count in whole seconds, so a life under 2 s is over sooner than it says.
+	// SVIDLife is how long an X.509-SVID lives, rounded up to a whole second; 0 means 1 h. It is renewed
+	// at half of it.
 	SVIDLife time.Duration
 	// JWTLife is how long a JWT-SVID lives; 0 means 5 min.
 	JWTLife time.Duration
