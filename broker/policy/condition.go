@@ -152,7 +152,7 @@ func knownField(path []string) bool {
 }
 
 // holds evaluates c. Whatever goes wrong is an error, also a result that is neither true nor false.
-func (c *condition) holds(e *environment) (ok bool, err error) {
+func (c *condition) holds(e environment) (ok bool, err error) {
 	defer func() {
 		if r := recover(); r != nil { // govaluate compares what Go cannot, such as two maps
 			ok, err = false, fmt.Errorf("cannot be evaluated: %v", r)
@@ -186,7 +186,7 @@ func newEnvironment(r *Request) *environment {
 }
 
 // Get implements govaluate.Parameters with the names that Casbin gives the request's parts.
-func (e *environment) Get(name string) (any, error) {
+func (e environment) Get(name string) (any, error) {
 	switch name {
 	case "r_time":
 		return e.time, nil

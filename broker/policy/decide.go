@@ -26,7 +26,7 @@ func (o *outcome) add(x *index, rule int32, q *question) {
 		return
 	}
 	if c := x.when[rule]; c != nil {
-		ok, err := c.holds(q.env())
+		ok, err := c.holds(*q.env())
 		if err != nil {
 			o.stop, o.err = rule, err
 			return
@@ -106,24 +106,30 @@ func (p *path) equal(s shape, segs []string) bool {
 	return true
 }
 
-// find calls yield with the number of each pattern that matches p, and with the number of its shape.
-func (s *patternSet) find(p *path, into []match) []match {
+// find puts the patterns that match p into found.
+func (s *patternSet) find(p *path, found *matches) {
 	for number, form := range s.shapes {
 		h, fits := p.hash(number, form)
 		if !fits {
 			continue
 		}
-		if id, ok := s.byHash[h]; ok && p.equal(form, s.segs[id]) {
-			into = append(into, match{id: id, shape: uint8(number)})
+		if id, ok := s.byHash.get(h); ok && p.equal(form, s.segs[id]) {
+			found.list[found.n] = match{id: uint32(id), shape: uint8(number)}
+			found.n++
 		}
 	}
-	return into
 }
 
-// match is a pattern of a resource that matches.
+// match is a pattern that matches.
 type match struct {
 	id    uint32
 	shape uint8
+}
+
+// matches holds as many as there can be: one for each shape, a literal one, and `**`.
+type matches struct {
+	list [maxShapes + 2]match
+	n    int
 }
 
 // lookup is one decision under way.
@@ -132,8 +138,7 @@ type lookup struct {
 	question  *question
 	resource  path
 	subject   path
-	found     [maxShapes + 2]match
-	resources []match
+	resources matches
 	action    uint8
 }
 
@@ -145,8 +150,8 @@ func (x *index) decide(q *question) answer {
 	if q.Resource.ID != "" {
 		l.resource.push(x.seed, q.Resource.ID)
 	}
-	l.resources = x.resources.find(&l.resource, l.found[:0])
-	if len(l.resources) == 0 {
+	x.resources.find(&l.resource, &l.resources)
+	if l.resources.n == 0 {
 		return a
 	}
 	l.workload(&a.workload)
@@ -160,12 +165,13 @@ func (l *lookup) workload(o *outcome) {
 	name := l.question.Principal.Subject()
 	l.holder(o, l.names[name])
 	l.reaches(o, l.everybody)
-	if len(l.spiffe.byHash) == 0 {
+	if len(l.spiffe.shapes) == 1 {
 		return
 	}
 	l.subject.push(l.seed, name[len(spiffeScheme):])
-	var found [maxShapes + 2]match
-	for _, m := range l.spiffe.find(&l.subject, found[:0]) {
+	var found matches
+	l.spiffe.find(&l.subject, &found)
+	for _, m := range found.list[:found.n] {
 		l.reaches(o, m.id)
 	}
 }
@@ -202,7 +208,7 @@ func (l *lookup) reaches(o *outcome, subject uint32) {
 	if named|every == 0 {
 		return
 	}
-	for _, m := range l.resources {
+	for _, m := range l.resources.list[:l.resources.n] {
 		if named>>m.shape&1 != 0 {
 			l.count(o, pairKey(subject, m.id, l.action))
 		}
@@ -213,8 +219,12 @@ func (l *lookup) reaches(o *outcome, subject uint32) {
 }
 
 func (l *lookup) count(o *outcome, pair uint64) {
-	s := l.pairs[pair]
-	for _, rule := range l.order[s.start : s.start+s.n] {
+	at, ok := l.pairs.get(pair)
+	if !ok {
+		return
+	}
+	start, end := spanOf(at)
+	for _, rule := range l.order[start:end] {
 		o.add(l.index, rule, l.question)
 	}
 }

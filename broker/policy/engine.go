@@ -2,7 +2,11 @@ package policy
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,7 +19,8 @@ type Config struct {
 	History string
 	// Keep is how many revisions are kept; 0 means 20.
 	Keep int
-	// Poll is how often the directory is read although nothing was heard of it; 0 means 10 s.
+	// Poll is how often the directory is read although nothing was heard of it; 0 means 10 s, and 1 s where
+	// the system cannot tell of changes.
 	Poll time.Duration
 	// Logger is told of reloads; nil discards.
 	Logger *slog.Logger
@@ -23,29 +28,132 @@ type Config struct {
 	Metrics *Metrics
 }
 
-// Engine holds the current policy of a directory and follows its changes.
-type Engine struct{}
+func (c Config) keep() int {
+	if c.Keep <= 0 {
+		return 20
+	}
+	return c.Keep
+}
+
+func (c Config) logger() *slog.Logger {
+	if c.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return c.Logger
+}
+
+// Engine holds the current policy of a directory and follows its changes: a changed policy is built as a
+// whole and checked before it takes the old one's place, and where it is refused the old one stays.
+type Engine struct {
+	config  Config
+	log     *slog.Logger
+	history *history
+	current atomic.Pointer[generation]
+
+	mu      sync.Mutex // one reload at a time
+	refused string     // the revision that was refused last, so that it is logged once
+}
+
+// generation is a Snapshot and the channel that closes when it has been replaced.
+type generation struct {
+	snapshot *Snapshot
+	over     chan struct{}
+}
 
 // Open loads the policy. A policy that is refused is an error here; later it is logged and the old stays.
-func Open(ctx context.Context, c Config) (*Engine, error) { panic("not yet") }
+func Open(ctx context.Context, c Config) (*Engine, error) {
+	if c.Dir == "" {
+		return nil, errors.New("policy: no directory is configured")
+	}
+	e := &Engine{config: c, log: c.logger(), history: &history{dir: c.History, keep: c.keep()}}
+	if _, err := e.reload(ctx); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
 
 // Current returns the policy that decides now.
-func (e *Engine) Current() *Snapshot { panic("not yet") }
+func (e *Engine) Current() *Snapshot { return e.current.Load().snapshot }
 
 // At returns the policy of a revision, while it is kept.
-func (e *Engine) At(revision string) (*Snapshot, bool) { panic("not yet") }
+func (e *Engine) At(revision string) (*Snapshot, bool) {
+	if s := e.Current(); s.revision == revision {
+		return s, true
+	}
+	src, ok := e.history.get(revision)
+	if !ok {
+		return nil, false
+	}
+	return recompile(src, revision)
+}
 
-// Changed returns a channel that is closed when the policy changes next.
-func (e *Engine) Changed() <-chan struct{} { panic("not yet") }
+// Changed returns a channel that is closed when the policy changes next. Ask for it before [Engine.Current],
+// so that no change falls between the two.
+func (e *Engine) Changed() <-chan struct{} { return e.current.Load().over }
 
 // Custom reports whether an operator's own model decides.
-func (e *Engine) Custom() bool { panic("not yet") }
-
-// Run follows the directory until ctx ends.
-func (e *Engine) Run(ctx context.Context) error { panic("not yet") }
+func (e *Engine) Custom() bool { return e.Current().Custom() }
 
 // Decide implements [Decider] with the current policy.
-func (e *Engine) Decide(ctx context.Context, r Request) (Decision, error) { panic("not yet") }
+func (e *Engine) Decide(ctx context.Context, r Request) (Decision, error) {
+	d, err := e.Current().Decide(ctx, r)
+	e.config.Metrics.decided(&d, err)
+	if d.Err != nil {
+		e.log.WarnContext(ctx, "condition failed", "rule", place(d.Rule), "error", d.Err)
+	}
+	return d, err
+}
 
 // Explain explains with the current policy.
-func (e *Engine) Explain(ctx context.Context, r Request) (Explanation, error) { panic("not yet") }
+func (e *Engine) Explain(ctx context.Context, r Request) (Explanation, error) {
+	return e.Current().Explain(ctx, r)
+}
+
+// reload reads the directory and, where it changed, puts the new policy in the old one's place.
+func (e *Engine) reload(ctx context.Context) (changed bool, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	src, err := readWhole(os.DirFS(e.config.Dir))
+	if err != nil {
+		return false, e.refuse(ctx, err.Error(), asProblems(err))
+	}
+	revision, old := src.revision(), e.current.Load()
+	if old != nil && old.snapshot.revision == revision {
+		e.refused = ""
+		return false, nil
+	}
+	s, err := compile(src)
+	if err != nil {
+		return false, e.refuse(ctx, revision, err)
+	}
+	e.swap(ctx, old, s, src)
+	return true, nil
+}
+
+func (e *Engine) swap(ctx context.Context, old *generation, s *Snapshot, src source) {
+	e.refused = ""
+	e.current.Store(&generation{snapshot: s, over: make(chan struct{})})
+	if old != nil {
+		close(old.over)
+	}
+	e.config.Metrics.loaded(s)
+	e.log.InfoContext(ctx, "policy loaded", "dir", e.config.Dir, "revision", s.revision, "rules", s.Rules())
+	for _, w := range s.warnings {
+		e.log.WarnContext(ctx, "policy: "+w)
+	}
+	if err := e.history.add(s.revision, src); err != nil {
+		e.log.WarnContext(ctx, "policy revision not kept", "revision", s.revision, "error", err)
+	}
+}
+
+// refuse says once what is wrong with the policy called mark, and that the old one stays.
+func (e *Engine) refuse(ctx context.Context, mark string, err error) error {
+	err = inDir(e.config.Dir, err)
+	if e.refused == mark || e.current.Load() == nil {
+		return err
+	}
+	e.refused = mark
+	e.config.Metrics.refuse()
+	e.log.ErrorContext(ctx, "policy refused, the old one stays", "dir", e.config.Dir, "revision", e.Current().revision, "error", err)
+	return err
+}

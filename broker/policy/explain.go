@@ -109,7 +109,7 @@ func (x *explainer) differs(rule *compiled, name string) (place string, rank int
 		note("subject", 1+common(name, rule.Subject))
 	}
 	if places == 0 && rule.condition != nil {
-		if ok, err := rule.condition.holds(x.question.env()); err != nil {
+		if ok, err := rule.condition.holds(*x.question.env()); err != nil {
 			return "condition", 0
 		} else if !ok {
 			note("condition", 1000)

@@ -32,9 +32,9 @@ type index struct {
 	issuers   map[string]uint32 // user:ISSUER|*
 	everybody uint32            // **
 	subjects  []reach           // by subject number
-	pairs     map[uint64]span
-	order     []int32 // rules by pair; span points into it
-	deny      []bool  // by rule
+	pairs     table             // pair → span in order
+	order     []int32           // rules by pair
+	deny      []bool            // by rule
 	when      []*condition
 }
 
@@ -55,19 +55,25 @@ const actionCount = 9
 // reach is what a subject's rules reach: for each action the shapes of their resources, one bit each.
 type reach [actionCount]uint64
 
-// span is a run of rules in index.order.
-type span struct{ start, n uint32 }
+// A span is a run of rules in index.order: where it starts, and how many they are.
+
+func span(start, n uint64) uint64 { return start<<32 | n }
+
+func spanOf(value uint64) (start, end uint64) {
+	start = value >> 32
+	return start, start + value&(1<<32-1)
+}
 
 // patternSet finds the patterns of paths that match a request.
 type patternSet struct {
 	shapes []shape // the literal one is number 0
-	byHash map[uint64]uint32
+	byHash table
 	segs   [][]string // by pattern number
 	bit    []uint8    // by pattern number: its shape
 }
 
-func newPatternSet(k kind) patternSet {
-	return patternSet{shapes: []shape{{kind: k}}, byHash: map[uint64]uint32{}}
+func newPatternSet(k kind, n int) patternSet {
+	return patternSet{shapes: []shape{{kind: k}}, byHash: newTable(n)}
 }
 
 // actionNumber returns the number of an action, and 0 for `*` and for what no rule can name.
@@ -101,15 +107,25 @@ func pairKey(subject, resource uint32, action uint8) uint64 {
 func newIndex(rules []parsed, g roles) *index {
 	for {
 		b := &builder{index: &index{
-			seed: maphash.MakeSeed(), resources: newPatternSet(kindPath), spiffe: newPatternSet(kindSPIFFE),
+			seed: maphash.MakeSeed(), resources: newPatternSet(kindPath, len(rules)), spiffe: newPatternSet(kindSPIFFE, wild(rules)),
 			names: map[string]*holder{}, users: map[userKey]*holder{}, groups: map[string]*holder{},
-			issuers: map[string]uint32{}, everybody: none, pairs: map[uint64]span{},
+			issuers: map[string]uint32{}, everybody: none, pairs: newTable(len(rules)),
 		}, subjects: map[string]uint32{}, resourceIDs: map[string]uint32{}}
 		if b.build(rules, g) {
 			return b.index
 		}
 		// Two patterns had one hash: another seed parts them.
 	}
+}
+
+// wild counts the rules whose subject is not one SPIFFE ID.
+func wild(rules []parsed) (n int) {
+	for i := range rules {
+		if s := &rules[i].subject; s.kind == kindSPIFFE && !s.literal() {
+			n++
+		}
+	}
+	return n
 }
 
 // builder is an index on its way.
@@ -155,13 +171,13 @@ func (b *builder) spans(keys []uint64) {
 		}
 		return 0
 	})
-	for at, rule := range b.order {
-		s, ok := b.pairs[keys[rule]]
-		if !ok {
-			s.start = uint32(at)
+	for start := 0; start < len(b.order); {
+		key, end := keys[b.order[start]], start+1
+		for end < len(b.order) && keys[b.order[end]] == key {
+			end++
 		}
-		s.n++
-		b.pairs[keys[rule]] = s
+		b.pairs.put(key, span(uint64(start), uint64(end-start)))
+		start = end
 	}
 }
 
@@ -245,10 +261,10 @@ func (s *patternSet) add(seed maphash.Seed, p *pattern, id uint32) bool {
 			h = combine(h, maphash.String(seed, seg))
 		}
 	}
-	if _, taken := s.byHash[h]; taken {
+	if _, taken := s.byHash.get(h); taken {
 		return false
 	}
-	s.byHash[h] = id
+	s.byHash.put(h, uint64(id))
 	for uint32(len(s.segs)) <= id { // numbers of literal subjects leave gaps here
 		s.segs, s.bit = append(s.segs, nil), append(s.bit, 0)
 	}

@@ -45,13 +45,19 @@ func inDir(dir string, err error) error {
 
 // LoadFS is Load for a file system.
 func LoadFS(fsys fs.FS) (*Snapshot, error) {
-	src, err := readSource(fsys)
-	if problem, ok := errors.AsType[*Problem](err); ok {
-		return nil, Problems{problem}
-	} else if err != nil {
-		return nil, fmt.Errorf("policy: %w", err)
+	src, err := readWhole(fsys)
+	if err != nil {
+		return nil, asProblems(err)
 	}
 	return compile(src)
+}
+
+// asProblems makes a list of a single Problem, so that callers find one form.
+func asProblems(err error) error {
+	if problem, ok := errors.AsType[*Problem](err); ok {
+		return Problems{problem}
+	}
+	return fmt.Errorf("policy: %w", err)
 }
 
 // compile builds a Snapshot of src, or says all that is wrong with it.
@@ -148,12 +154,13 @@ func lineValues(line string) ([]string, *refusal) {
 }
 
 // shapes counts the shapes of wildcards, refuses too many at the rule that goes over, and warns before.
+// `**` alone is free, so that a deny for an emergency always finds room.
 func (l *loader) shapes() (warnings []string) {
 	seen := map[shape]bool{}
 	for i := range l.rules {
 		before := len(seen)
 		for _, p := range []pattern{l.rules[i].subject, l.rules[i].resource} {
-			if !p.literal() {
+			if !p.literal() && p.segments > 0 {
 				seen[p.shape] = true
 			}
 		}

@@ -74,10 +74,18 @@ func parseResource(text string) (pattern, *refusal) {
 	if r := p.split(text); r != nil {
 		return p, r
 	}
-	if p.segs[0] == "" || p.wild&1 != 0 {
+	if !isType(p.segs) {
 		return p, refuse("write credential/…, audience/…, service/…, pdp or admin/…", "resource %q does not begin with a literal type", text)
 	}
 	return p, nil
+}
+
+// isType reports whether the first segment is a plain word: a SPIFFE ID or a URL in the resource's column is
+// in the wrong one, and would never match.
+func isType(segs []string) bool {
+	return len(segs) > 0 && segs[0] != "" && strings.IndexFunc(segs[0], func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
+	}) < 0
 }
 
 // parseSubject parses the subject of a rule.

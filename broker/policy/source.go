@@ -28,7 +28,25 @@ type source struct {
 	files []txtar.File
 }
 
-// readSource reads fsys. Names that begin with a dot are left alone: editors and Kubernetes have them.
+// readWhole reads fsys until it reads the same twice: between two files of one reading Kubernetes may swap
+// all of them, and half of one policy with half of another is neither.
+func readWhole(fsys fs.FS) (source, error) {
+	src, err := readSource(fsys)
+	for range 5 {
+		if err != nil {
+			return src, err
+		}
+		var again source
+		again, err = readSource(fsys)
+		if err == nil && again.revision() == src.revision() {
+			return src, nil
+		}
+		src = again
+	}
+	return src, errors.Join(err, errors.New("it changes while it is read"))
+}
+
+// readSource reads fsys once. Names that begin with a dot are left alone: editors and Kubernetes have them.
 func readSource(fsys fs.FS) (source, error) {
 	src := source{model: policies.Model()}
 	entries, err := fs.ReadDir(fsys, ".")
