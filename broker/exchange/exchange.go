@@ -1,17 +1,12 @@
-// Package exchange trades: a caller's proof of identity, or a token that it holds, for a token that is
-// good for one service and for a few minutes (RFC 8693, RFC 9068).
 package exchange
 
 import (
 	"context"
-	"net/http"
 	"time"
 
-	"google.golang.org/grpc"
-
-	"github.com/intercom-broker/intercom/broker/authn"
-	"github.com/intercom-broker/intercom/broker/identity"
+	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/pep"
+	"github.com/intercom-broker/intercom/broker/policy"
 	"github.com/intercom-broker/intercom/broker/secret"
 	"github.com/intercom-broker/intercom/broker/service"
 	"github.com/intercom-broker/intercom/broker/token"
@@ -33,6 +28,8 @@ type Service struct {
 	Subjects map[string]SubjectVerifier
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Metrics counts; nil counts nothing.
+	Metrics *Metrics
 }
 
 // The token type URIs of RFC 8693, section 3, that we know.
@@ -75,49 +72,117 @@ type Issued struct {
 	Revision string
 }
 
-// Subject is whom a subject token names.
-type Subject struct {
-	Workload identity.Workload
-	// Audience is for whom the token was meant; empty when that was us.
-	Audience []string
-	// Limited: a new token may not carry more than Scope.
-	Limited bool
-	Scope   []string
-	// Act is the chain of actors so far.
-	Act *token.Actor
-}
-
-// SubjectVerifier verifies a subject token of one type.
-type SubjectVerifier func(ctx context.Context, raw string) (Subject, error)
-
-// OwnTokens verifies access tokens that we minted.
-func OwnTokens(issuer string, keys token.KeySource, now func() time.Time) SubjectVerifier {
-	panic("not yet")
-}
-
-// JWTSVIDs verifies JWT-SVIDs whose only audience is us.
-func JWTSVIDs(v *authn.Verifier) SubjectVerifier { panic("not yet") }
+// noTarget is said alike of a service that there is not and of one that the caller may not reach
+// (RFC 8693, section 2.2.2): the difference would tell which services there are.
+const noTarget = "no token for this target"
 
 // Exchange mints a token for the caller in ctx.
-func (s *Service) Exchange(ctx context.Context, r Request) (Issued, error) { panic("not yet") }
-
-// Mint mints a token for an act that g allows already.
-func (s *Service) Mint(ctx context.Context, g *pep.Grant, audience string, scope []string, cnf string) (secret.Value, time.Time, error) {
-	panic("not yet")
+func (s *Service) Exchange(ctx context.Context, r Request) (issued Issued, err error) {
+	// 1. What is asked?
+	to, err := r.parse()
+	if err != nil {
+		return Issued{}, err
+	}
+	// 2. Which service is meant? None is not an answer yet.
+	found, known := to.find(s.Services())
+	// 3. For whom?
+	subject, err := s.subject(ctx, r)
+	if err != nil {
+		return Issued{}, err
+	}
+	// 4. May they?
+	grants, err := s.check(ctx, to.entity(found), subject)
+	if err != nil {
+		return Issued{}, err
+	}
+	defer func() { err = grants.done(err) }()
+	if !known {
+		return Issued{}, fault.New(fault.InvalidTarget, "", noTarget)
+	}
+	// 5. How much?
+	scope, err := narrow(r.Scope, found.Token.Scope, subject)
+	if err != nil {
+		return Issued{}, err
+	}
+	// 6. Bound to what?
+	caller := grants[0].Principal
+	bind, cnf, err := choose(r.Bind, found.Token.Bind, caller.Workload)
+	if err != nil {
+		return Issued{}, err
+	}
+	// 7. Mint.
+	signed, expiry, err := s.mint(ctx, caller, subject, found.Token.Audience, scope, cnf)
+	if err != nil {
+		return Issued{}, err
+	}
+	s.Metrics.minted(bind, forCaller)
+	return Issued{
+		Token: signed, Audience: found.Token.Audience, Expiry: expiry, Scope: scope, Bind: bind,
+		Decision: grants[0].ID, Revision: grants[0].Decision.Revision,
+	}, nil
 }
 
-// Register adds the gRPC door.
-func (s *Service) Register(r grpc.ServiceRegistrar) { panic("not yet") }
+// grants are the decisions that one exchange rests on, the caller's own first.
+type grants []*pep.Grant
 
-// Web answers on the web door: metadata and keys.
-type Web struct {
-	// Issuer is our https URL; required.
-	Issuer string
-	// Keys returns our JWK set and its entity tag; required.
-	Keys func() (set []byte, etag string)
-	// DomainKeys returns the trust domain's JWT authorities as a plain JWK set; nil means that there are none.
-	DomainKeys func() ([]byte, error)
+// done records the outcome beside each of the decisions, and gives the error the first one's id.
+func (g grants) done(err error) error {
+	if err != nil {
+		err = fault.WithDecision(err, g[0].ID)
+	}
+	for _, grant := range g {
+		grant.Done(pep.Outcome{Err: err})
+	}
+	return err
 }
 
-// Mount adds the web door.
-func (w *Web) Mount(mux *http.ServeMux) { panic("not yet") }
+// check asks for everything that the exchange needs. A refusal records the outcome of what was allowed
+// before it.
+func (s *Service) check(ctx context.Context, target policy.Entity, subject *Subject) (grants, error) {
+	own, err := s.Point.Check(ctx, policy.ActionExchange, target)
+	if err != nil {
+		return nil, untold(err)
+	}
+	all := grants{own}
+	if subject == nil || subject.Workload.ID == own.Principal.Workload.ID {
+		return all, nil
+	}
+	for _, audience := range subject.Audience {
+		meant, err := s.Point.Check(ctx, policy.ActionIntrospect, policy.Entity{Type: "audience", ID: audience})
+		if err != nil {
+			return nil, all.refused(notMeant(err))
+		}
+		all = append(all, meant)
+	}
+	theirs, err := s.Point.Check(subject.context(ctx, own.Principal), policy.ActionExchange, target)
+	if err != nil {
+		return nil, all.refused(untold(err))
+	}
+	return append(all, theirs), nil
+}
+
+// refused records that nothing came of g. err carries the id of the decision that refused.
+func (g grants) refused(err error) error {
+	for _, grant := range g {
+		grant.Done(pep.Outcome{Err: err})
+	}
+	return err
+}
+
+// untold says of a denial what is said of a service that there is not.
+func untold(err error) error {
+	if fault.KindOf(err) != fault.Denied {
+		return err
+	}
+	return fault.WithDecision(fault.New(fault.InvalidTarget, "", noTarget).Because(err), fault.From(err).Decision)
+}
+
+// notMeant says that the caller is nobody for whom the subject token was meant: it is unacceptable
+// based on policy (RFC 8693, section 2.2.2).
+func notMeant(err error) error {
+	if fault.KindOf(err) != fault.Denied {
+		return err
+	}
+	refused := fault.New(fault.InvalidRequest, "SUBJECT_TOKEN_NOT_MEANT", "the subject token was not meant for this caller")
+	return fault.WithDecision(refused.Because(err), fault.From(err).Decision)
+}

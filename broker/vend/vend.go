@@ -1,15 +1,14 @@
-// Package vend hands out: stored credentials, leased, to those whom policy lets have them; and to each
-// sidecar what it needs to know of the services.
 package vend
 
 import (
 	"context"
-	"log/slog"
+	"math/rand/v2"
+	"strings"
 	"time"
-
-	"google.golang.org/grpc"
+	"unicode"
 
 	"github.com/intercom-broker/intercom/broker/credential"
+	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/pep"
 	"github.com/intercom-broker/intercom/broker/policy"
 	"github.com/intercom-broker/intercom/broker/service"
@@ -32,6 +31,8 @@ type Service struct {
 	Now func() time.Time
 	// Jitter returns a number from 0 to 1 that spreads renewals; nil means a random one.
 	Jitter func() float64
+	// Metrics counts; nil counts nothing.
+	Metrics *Metrics
 }
 
 // Request names what the caller wants to hold.
@@ -51,35 +52,111 @@ type Lease struct {
 	Decision, Revision   string
 }
 
+// The reasons with which a lease is refused that policy allows.
+const (
+	ReasonNotVended = "NOT_VENDED"      // no service file says that it travels by vend
+	ReasonTooShort  = "LEASE_TOO_SHORT" // the least life that is of use cannot be had
+)
+
+const maxPurpose = 256
+
 // Lease hands out the current version of a credential to the caller in ctx.
-func (s *Service) Lease(ctx context.Context, r Request) (Lease, error) { panic("not yet") }
-
-// Register adds the gRPC door.
-func (s *Service) Register(r grpc.ServiceRegistrar) { panic("not yet") }
-
-// Catalogs is the service files in force; *service.Watcher is one.
-type Catalogs interface {
-	Current() *service.Catalog
-	Changed() <-chan struct{}
+func (s *Service) Lease(ctx context.Context, r Request) (lease Lease, err error) {
+	name, err := r.parse()
+	if err != nil {
+		return Lease{}, err
+	}
+	grant, err := s.Point.CheckWith(ctx, policy.ActionVend, policy.Entity{Type: "credential", ID: string(name)}, r.about())
+	if err != nil {
+		return Lease{}, err
+	}
+	defer func() {
+		if err != nil {
+			err = fault.WithDecision(err, grant.ID)
+		}
+		grant.Done(pep.Outcome{Credential: string(lease.Name), Version: lease.Version, Err: err})
+	}()
+	terms, err := termsOf(s.Services().Vending(string(name)))
+	if err != nil {
+		return Lease{}, err
+	}
+	served, err := s.Store.Fetch(ctx, name, terms.stale)
+	if err != nil {
+		return Lease{}, err
+	}
+	lease, err = s.lease(served, terms, r.MinTTL)
+	if err != nil {
+		return Lease{}, err
+	}
+	lease.Decision, lease.Revision = grant.ID, grant.Decision.Revision
+	s.Metrics.leased(served.From)
+	return lease, nil
 }
 
-// Policy decides, and tells when it changes; *policy.Engine is one.
-type Policy interface {
-	policy.Decider
-	Changed() <-chan struct{}
+func (r Request) parse() (credential.Name, error) {
+	unprintable := strings.ContainsFunc(r.Purpose, func(c rune) bool { return !unicode.IsPrint(c) })
+	switch {
+	case len(r.Purpose) > maxPurpose || unprintable:
+		return "", fault.Newf(fault.InvalidRequest, "", "a purpose is at most %d bytes of printable text", maxPurpose)
+	case r.MinTTL < 0:
+		return "", fault.New(fault.InvalidRequest, "", "a least life is not negative")
+	}
+	return credential.ParseName(r.Credential)
 }
 
-// Sidecars tells sidecars what they may reach, and how.
-type Sidecars struct {
-	// Services is required.
-	Services Catalogs
-	// Policy is required.
-	Policy Policy
-	// Now is the clock; nil means time.Now.
-	Now func() time.Time
-	// Logger may be nil.
-	Logger *slog.Logger
+// about is what the audit log keeps beside the question.
+func (r Request) about() map[string]any {
+	if r.Purpose == "" {
+		return nil
+	}
+	return map[string]any{"purpose": r.Purpose}
 }
 
-// Register adds the gRPC door.
-func (s *Sidecars) Register(r grpc.ServiceRegistrar) { panic("not yet") }
+// terms are what the service files say of a credential.
+type terms struct{ ttl, stale time.Duration }
+
+// termsOf returns the strictest terms of all services that vend the same credential: the lease does not
+// say for which of them it is.
+func termsOf(vending []*service.Service) (terms, error) {
+	if len(vending) == 0 {
+		return terms{}, fault.New(fault.Denied, ReasonNotVended, "no service file says that this credential is handed out")
+	}
+	t := terms{vending[0].Vend.TTL, vending[0].Stale}
+	for _, s := range vending[1:] {
+		t.ttl, t.stale = min(t.ttl, s.Vend.TTL), min(t.stale, s.Stale)
+	}
+	return t, nil
+}
+
+// lease gives what was served its end.
+func (s *Service) lease(served credential.Served, t terms, least time.Duration) (Lease, error) {
+	if least > t.ttl {
+		return Lease{}, fault.Newf(fault.InvalidRequest, ReasonTooShort, "this credential is handed out for at most %s", t.ttl)
+	}
+	now := s.now()
+	end := now.Add(t.ttl)
+	if served.HardDeadline.Before(end) {
+		end = served.HardDeadline
+	}
+	life := end.Sub(now)
+	if life <= 0 || life < least {
+		return Lease{}, fault.New(fault.Unavailable, ReasonTooShort, "the credential cannot be had for as long as it is needed")
+	}
+	return Lease{Served: served, NotAfter: end, RenewAfter: now.Add(s.renewal(life))}, nil
+}
+
+// renewal is two thirds of a life, and up to a tenth of that less.
+func (s *Service) renewal(life time.Duration) time.Duration {
+	jitter := s.Jitter
+	if jitter == nil {
+		jitter = rand.Float64 //nolint:gosec // spreads load, guards nothing
+	}
+	return time.Duration(float64(life) * 2 / 3 * (1 - jitter()/10))
+}
+
+func (s *Service) now() time.Time {
+	if s.Now != nil {
+		return s.Now()
+	}
+	return time.Now()
+}
