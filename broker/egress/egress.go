@@ -1,9 +1,11 @@
 package egress
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
+	"log"
 	"log/slog"
 	"net/http"
 	"time"
@@ -62,9 +64,26 @@ type Config struct {
 	Metrics *Metrics
 }
 
+func (cfg Config) withDefaults() Config {
+	cfg.DialTimeout = cmp.Or(cfg.DialTimeout, 5*time.Second)
+	cfg.HeaderTimeout = cmp.Or(cfg.HeaderTimeout, time.Minute)
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return cfg
+}
+
 // Handler is the egress door. It is safe for concurrent use.
 type Handler struct {
-	cfg Config
+	cfg       Config
+	log       *log.Logger // what ReverseProxy and the transports say of themselves
+	buffers   buffers
+	upstreams upstreams
+	tokens    tokens
+	live      live
 }
 
 // New returns a Handler.
@@ -72,11 +91,35 @@ func New(cfg Config) (*Handler, error) {
 	if cfg.Point == nil || cfg.Services == nil {
 		return nil, errors.New("egress: want a Point and Services")
 	}
-	return &Handler{cfg: cfg}, nil
+	cfg = cfg.withDefaults()
+	return &Handler{cfg: cfg, log: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug)}, nil
 }
 
 // ServeHTTP implements [http.Handler]. The Principal is in the request's context.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { panic("not yet") }
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a := &act{handler: h, in: r, began: h.cfg.Now()}
+	a.writer = writer{ResponseWriter: w, act: a}
+	h.cfg.Metrics.began()
+	defer a.end()
+	if err := a.serve(); err != nil {
+		a.refuse(err)
+	}
+}
 
-// Run cuts streams that a new policy no longer allows, until ctx ends.
-func (h *Handler) Run(ctx context.Context) error { panic("not yet") }
+// Run looks again at what is under way whenever the policy changes, and cuts what it no longer allows,
+// until ctx ends.
+func (h *Handler) Run(ctx context.Context) error {
+	defer h.upstreams.close()
+	for {
+		var changed <-chan struct{}
+		if h.cfg.Policy != nil {
+			changed = h.cfg.Policy.Changed()
+		}
+		h.live.look(ctx, h.cfg.Point)
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

@@ -2,6 +2,7 @@ package hygiene
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"math"
 	"net"
@@ -119,7 +120,7 @@ func (c *conn) CloseWrite() error {
 	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return w.CloseWrite()
 	}
-	return nil
+	return errors.ErrUnsupported
 }
 
 func (c *conn) deliver(p []byte) int {

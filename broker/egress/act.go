@@ -1,0 +1,135 @@
+package egress
+
+import (
+	"context"
+	"net/http"
+	"net/http/httputil"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/intercom-broker/intercom/broker/credential"
+	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/hygiene"
+	"github.com/intercom-broker/intercom/broker/pep"
+	"github.com/intercom-broker/intercom/broker/policy"
+)
+
+// act is one request on its way: from the first look at it to the last byte of its stream.
+type act struct {
+	handler *Handler
+	in      *http.Request
+	ctx     context.Context // the caller's, and ours to end
+	began   time.Time
+	writer  writer
+	bytes   atomic.Int64 // of both bodies, or of the upgraded connection
+	span    trace.Span   // nil unless sampled
+	cancel  context.CancelCauseFunc
+
+	target   target
+	grant    *pep.Grant
+	upstream *upstream
+	outcome  pep.Outcome
+	proxy    httputil.ReverseProxy
+	header   http.Header // what the upstream gets
+	secrets  []string    // what must not come back
+}
+
+// serve goes the way of a request. What it returns was not answered yet.
+func (a *act) serve() error {
+	h := a.handler
+
+	// 1. What is asked for, in the one form that is decided on and forwarded.
+	path, err := hygiene.CheckRequest(a.in)
+	if err != nil {
+		return malformed(err)
+	}
+	if a.target, err = h.named(a.in, path); err != nil {
+		return err
+	}
+
+	// 2. May they? From here on the decision is in the audit log.
+	ctx, cancel := context.WithCancelCause(a.trace(a.in.Context()))
+	a.ctx, a.cancel = ctx, cancel
+	before := h.live.changes.Load()
+	res := policy.Entity{Type: "service", ID: a.target.resource(a.in.Method)}
+	if a.grant, err = h.cfg.Point.Check(ctx, policy.ActionCall, res); err != nil {
+		return err
+	}
+
+	// 3. Where to: told only to those who may. From here on a change of policy reaches the act.
+	if a.upstream, err = h.upstreams.get(h, a.target.service); err != nil {
+		return err
+	}
+	if err := h.live.enter(ctx, a, before); err != nil {
+		return err
+	}
+
+	// 4. With what: an empty header, what may travel, and the credential last.
+	if err := a.buildHeader(ctx); err != nil {
+		return err
+	}
+
+	// 5. Stream.
+	a.stream(ctx)
+	return nil
+}
+
+// end records the outcome, also when the stream was aborted by a panic of net/http's own making.
+func (a *act) end() {
+	if a.cancel != nil {
+		a.cancel(nil)
+	}
+	if a.grant != nil {
+		a.handler.live.leave(a)
+		a.outcome.Bytes = a.bytes.Load()
+		a.grant.Done(a.outcome)
+	}
+	a.handler.cfg.Metrics.ended(a, a.handler.cfg.Now().Sub(a.began))
+	a.endSpan()
+}
+
+// label is the service's name where it is one of ours, and otherwise nothing: callers choose no labels.
+func (a *act) label() string {
+	if a.upstream == nil {
+		return ""
+	}
+	return a.upstream.service.Name
+}
+
+func malformed(err error) error {
+	if err == hygiene.ErrMethod {
+		return fault.New(fault.Unsupported, "METHOD_REFUSED", err.Error()+
+			". There are no tunnels: name the service in the path, /{service}/…, or send the proxy an http:// URL")
+	}
+	return fault.New(fault.InvalidRequest, "REQUEST_REFUSED", err.Error())
+}
+
+// fetch returns what the store has for the service, if it may still be used.
+func (a *act) fetch(ctx context.Context, name string) (credential.Served, error) {
+	h := a.handler
+	if h.cfg.Vender == nil {
+		return credential.Served{}, fault.New(fault.Unavailable, "STORE_MISSING", "there is no credential store")
+	}
+	served, err := h.cfg.Vender.Fetch(ctx, credential.Name(name), a.upstream.service.Stale)
+	if err != nil {
+		return served, unavailable(err)
+	}
+	if !served.HardDeadline.IsZero() && !h.cfg.Now().Before(served.HardDeadline) {
+		return served, fault.New(fault.Unavailable, "CREDENTIAL_STALE", "the service's credential is past its staleness budget")
+	}
+	a.outcome.Credential, a.outcome.Version = name, served.Version
+	return served, nil
+}
+
+// unavailable keeps the store's words from being taken for the upstream's: a 404 of ours would be.
+func unavailable(err error) error {
+	e := fault.From(err)
+	switch e.Kind {
+	case fault.NotFound, fault.Denied, fault.InvalidRequest:
+		return fault.New(fault.Unavailable, e.Code(), "the service's credential is not to be had").Because(err)
+	default:
+		return err
+	}
+}

@@ -1,0 +1,64 @@
+package egress
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/pep"
+)
+
+// live are the acts under way. A request that was decided under the old policy just before a change must
+// not slip in behind the look at all others: it enters with the number of changes that it read before it was
+// decided, and is looked at once more if there has been another.
+type live struct {
+	changes atomic.Uint64
+	mu      sync.Mutex
+	acts    map[*act]struct{}
+}
+
+func (l *live) enter(ctx context.Context, a *act, before uint64) error {
+	l.mu.Lock()
+	if l.acts == nil {
+		l.acts = map[*act]struct{}{}
+	}
+	l.acts[a] = struct{}{}
+	l.mu.Unlock()
+	if l.changes.Load() == before {
+		return nil
+	}
+	return a.handler.cfg.Point.Still(ctx, a.grant)
+}
+
+func (l *live) leave(a *act) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.acts, a)
+}
+
+// look asks for each act again, and cuts it where the answer is not yes. An answer that is an error is not
+// a yes.
+func (l *live) look(ctx context.Context, point *pep.Point) {
+	l.changes.Add(1)
+	l.mu.Lock()
+	acts := make([]*act, 0, len(l.acts))
+	for a := range l.acts {
+		acts = append(acts, a)
+	}
+	l.mu.Unlock()
+	for _, a := range acts {
+		if err := point.Still(ctx, a.grant); err != nil && ctx.Err() == nil {
+			a.cut(err)
+		}
+	}
+}
+
+// cut ends a stream. net/http tells the caller by breaking it off: an orderly end would be a lie.
+func (a *act) cut(err error) {
+	h := a.handler
+	h.cfg.Metrics.cut(a.label())
+	h.cfg.Logger.Info("a stream was cut: the policy changed", "service", a.target.service,
+		"subject", a.grant.Principal.Subject(), "decision", a.grant.ID, "error", err)
+	a.cancel(fault.New(fault.Denied, "POLICY_CHANGED", "the policy no longer allows it").Because(err))
+}

@@ -1,0 +1,123 @@
+package egress
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"sync"
+
+	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/hygiene"
+)
+
+// stream sends the request on and the answer back. It answers failures itself.
+func (a *act) stream(ctx context.Context) {
+	h := a.handler
+	a.proxy = httputil.ReverseProxy{
+		Rewrite: a.rewrite, ModifyResponse: a.receive, ErrorHandler: a.fail,
+		Transport: a.upstream.http, BufferPool: &h.buffers, ErrorLog: h.log,
+	}
+	if isGRPC(a.in) {
+		a.proxy.Transport = a.upstream.grpc
+	}
+	// ReverseProxy copies the header that it is given. It is given the one that was built.
+	r := a.in.WithContext(ctx)
+	r.Header = a.header
+	if r.ContentLength != 0 {
+		r.Body = &requestBody{r.Body, a}
+	}
+	a.proxy.ServeHTTP(&a.writer, r)
+}
+
+// rewrite names the place. The path is the canonical one that was decided on; the query is untouched.
+func (a *act) rewrite(pr *httputil.ProxyRequest) {
+	base := a.upstream.service.Upstream.URL
+	raw := base.EscapedPath() + a.target.path
+	plain, err := url.PathUnescape(raw)
+	if err != nil { // the catalogue and CleanPath hold that it does not happen
+		plain = raw
+	}
+	pr.Out.URL = &url.URL{
+		Scheme: base.Scheme, Host: base.Host, Path: plain, RawPath: raw,
+		RawQuery: a.in.URL.RawQuery, ForceQuery: a.in.URL.ForceQuery,
+	}
+	pr.Out.Host = ""
+	pr.Out.Trailer = nil
+}
+
+// receive looks at the upstream's answer before the caller sees it. Statuses and bodies pass as they are:
+// also errors are the upstream's to word.
+func (a *act) receive(res *http.Response) error {
+	a.scrub(res.Header)
+	res.Header.Set(fault.DecisionHeader, a.grant.ID)
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		if !hygiene.IsUpgrade(a.in) {
+			return errUnasked
+		}
+		return nil
+	}
+	a.scrub(res.Trailer)
+	res.Body = &responseBody{res.Body, a, res}
+	return nil
+}
+
+// requestBody counts, and marks what goes wrong on the caller's side, so that nobody blames the upstream.
+type requestBody struct {
+	io.ReadCloser
+	act *act
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.act.bytes.Add(int64(n))
+	if err != nil && err != io.EOF {
+		err = &bodyError{err}
+	}
+	return n, err
+}
+
+type bodyError struct{ cause error }
+
+func (e *bodyError) Error() string { return "reading the request's body: " + e.cause.Error() }
+func (e *bodyError) Unwrap() error { return e.cause }
+
+// responseBody counts, remembers what ended the stream, and looks at the trailer, which is complete when
+// the body is closed.
+type responseBody struct {
+	io.ReadCloser
+	act *act
+	res *http.Response
+}
+
+func (b *responseBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.act.bytes.Add(int64(n))
+	if err != nil && err != io.EOF {
+		b.act.outcome.Err = b.act.classify(err)
+	}
+	return n, err
+}
+
+func (b *responseBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.act.scrub(b.res.Trailer)
+	return err
+}
+
+// buffers are what bodies are copied through, shared by all requests.
+type buffers struct{ pool sync.Pool }
+
+const bufferSize = 32 << 10
+
+// Get implements [httputil.BufferPool].
+func (b *buffers) Get() []byte {
+	if p, ok := b.pool.Get().(*[bufferSize]byte); ok {
+		return p[:]
+	}
+	return make([]byte, bufferSize)
+}
+
+// Put implements [httputil.BufferPool].
+func (b *buffers) Put(p []byte) { b.pool.Put((*[bufferSize]byte)(p)) }

@@ -1,0 +1,135 @@
+package egress
+
+import (
+	"crypto/tls"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/hygiene"
+	"github.com/intercom-broker/intercom/broker/service"
+)
+
+// upstream is a service with the connections to it.
+type upstream struct {
+	service *service.Service
+	*pools
+	counters counters
+}
+
+// pools are the connections to one place. They outlive changes of everything but the place itself.
+type pools struct {
+	http *http.Transport
+	grpc *http.Transport // HTTP/2 only, to a plain http upstream with prior knowledge, and patient
+}
+
+// upstreams are those of the current catalogue. Each change of the catalogue is one swap of a pointer.
+type upstreams struct {
+	now atomic.Pointer[generation]
+	mu  sync.Mutex
+}
+
+type generation struct {
+	catalog *service.Catalog
+	byName  map[string]*upstream
+}
+
+func (u *upstreams) get(h *Handler, name string) (*upstream, error) {
+	g, catalog := u.now.Load(), h.cfg.Services()
+	if g == nil || g.catalog != catalog {
+		g = u.follow(h, catalog)
+	}
+	up, ok := g.byName[name]
+	switch {
+	case !ok:
+		return nil, fault.New(fault.NotFound, "SERVICE_UNKNOWN", "there is no such service")
+	case up.service.Mode == service.ModeVend, up.service.Upstream.URL == nil:
+		return nil, fault.New(fault.Unsupported, "SERVICE_NOT_PROXIED", "this service is not called through the broker: lease its credential, or take a token for it")
+	case up.service.Mode == service.ModeToken && up.service.Token.Bind == service.BindSVID:
+		return nil, fault.New(fault.Unsupported, "SERVICE_NOT_PROXIED", "this service takes tokens that are bound to the caller's certificate: call it directly, as the sidecar does")
+	}
+	return up, nil
+}
+
+// follow makes the upstreams of catalog, with the connections of those whose place is the same.
+func (u *upstreams) follow(h *Handler, catalog *service.Catalog) *generation {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	old := u.now.Load()
+	if old != nil && old.catalog == catalog {
+		return old
+	}
+	next := &generation{catalog: catalog, byName: map[string]*upstream{}}
+	for _, s := range catalog.All() {
+		up := &upstream{service: s, counters: h.cfg.Metrics.counters(s.Name)}
+		if old != nil && samePlace(old.byName[s.Name], s) {
+			up.pools = old.byName[s.Name].pools
+		} else if s.Upstream.URL != nil {
+			up.pools = h.newPools(s)
+		}
+		next.byName[s.Name] = up
+	}
+	u.now.Store(next)
+	old.closeUnless(next)
+	return next
+}
+
+func samePlace(old *upstream, s *service.Service) bool {
+	return old != nil && old.pools != nil && s.Upstream.URL != nil &&
+		old.service.Upstream.Origin() == s.Upstream.Origin() && slices.Equal(old.service.Upstream.Dial, s.Upstream.Dial)
+}
+
+// closeUnless lets go of the idle connections that next has no use for. Those in use end when they are idle.
+func (g *generation) closeUnless(next *generation) {
+	if g == nil {
+		return
+	}
+	for name, up := range g.byName {
+		if other := next.byName[name]; up.pools != nil && (other == nil || other.pools != up.pools) {
+			up.http.CloseIdleConnections()
+			up.grpc.CloseIdleConnections()
+		}
+	}
+}
+
+// close lets go of all idle connections.
+func (u *upstreams) close() { u.now.Load().closeUnless(&generation{}) }
+
+// idle is how long a connection is kept for the next request: less than the shortest keep-alive that
+// is common among servers (Node's 5 s), because a request that crosses the server's close is lost, and one
+// with a body cannot be sent again.
+const idle = 4 * time.Second
+
+func (h *Handler) newPools(s *service.Service) *pools {
+	p := &pools{http: h.newTransport(s), grpc: h.newTransport(s)}
+	p.http.ResponseHeaderTimeout = h.cfg.HeaderTimeout
+	p.http.Protocols.SetHTTP1(true)
+	p.http.Protocols.SetHTTP2(true)
+	// A server may keep the head of a gRPC stream until it has something to say. The caller's own deadline
+	// travels in grpc-timeout.
+	p.grpc.Protocols.SetHTTP2(s.Upstream.URL.Scheme == "https")
+	p.grpc.Protocols.SetUnencryptedHTTP2(s.Upstream.URL.Scheme == "http")
+	return p
+}
+
+func (h *Handler) newTransport(s *service.Service) *http.Transport {
+	dialer := &net.Dialer{Timeout: h.cfg.DialTimeout, Control: hygiene.Guard(s.Upstream.Dial)}
+	return &http.Transport{
+		Proxy:       nil, // a proxy would dial in our place, beyond the guard
+		DialContext: dialer.DialContext,
+		TLSClientConfig: &tls.Config{
+			RootCAs: h.cfg.RootCAs, MinVersion: tls.VersionTLS12,
+		},
+		TLSHandshakeTimeout:    h.cfg.DialTimeout,
+		MaxIdleConnsPerHost:    512, // the default of 2 makes every burst a storm of dials
+		IdleConnTimeout:        idle,
+		MaxResponseHeaderBytes: 256 << 10,
+		DisableCompression:     true, // bodies pass as they are
+		Protocols:              new(http.Protocols),
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
+	}
+}

@@ -1,0 +1,76 @@
+package egress
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/intercom-broker/intercom/broker/fault"
+)
+
+// writer is the caller's side. It remembers what was answered and holds interim answers to the same rules
+// as final ones, since ReverseProxy passes those on without asking.
+type writer struct {
+	http.ResponseWriter
+	act    *act
+	status int // 0 before the answer, 101 after an upgrade
+}
+
+// Unwrap lets http.ResponseController flush.
+func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// WriteHeader implements [http.ResponseWriter].
+func (w *writer) WriteHeader(status int) {
+	if status < 200 {
+		w.act.scrub(w.Header())
+	} else {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements [io.Writer].
+func (w *writer) Write(p []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(p)
+	if err != nil && w.act.outcome.Err == nil {
+		w.act.outcome.Err = fault.New(fault.Timeout, ReasonGone, "the caller did not wait for the answer").Because(err)
+	}
+	return n, err
+}
+
+// Hijack is how ReverseProxy takes the connection after a 101.
+func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	w.status = http.StatusSwitchingProtocols
+	return &counted{Conn: c, bytes: &w.act.bytes}, rw, nil
+}
+
+// counted counts both ways of an upgraded connection.
+type counted struct {
+	net.Conn
+	bytes *atomic.Int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.bytes.Add(int64(n))
+	return n, err
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.bytes.Add(int64(n))
+	return n, err
+}
+
+// CloseWrite passes on that one side has said all, where the connection can.
+func (c *counted) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return c.Close()
+}
