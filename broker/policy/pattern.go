@@ -136,13 +136,13 @@ func (p *pattern) split(text string) *refusal {
 		p.tail, p.segs = true, p.segs[:last]
 	}
 	if len(p.segs) > maxSegments {
-		return refuse("end it in /** earlier", "pattern %q has more than %d segments", text, maxSegments)
+		return refuse("end it in /** earlier", "pattern %q has more than %d segments", p.text, maxSegments)
 	}
 	for i, seg := range p.segs {
 		if seg == one {
 			p.wild |= 1 << i
 		} else if strings.ContainsAny(seg, "*?[]{}") {
-			return refuse(wildcardCure, "wildcard %q in %q", seg, text)
+			return refuse(wildcardCure, "wildcard %q in %q", seg, p.text)
 		}
 	}
 	p.segments = len(p.segs)

@@ -91,7 +91,10 @@ func readFile(fsys fs.FS, name string) ([]byte, error) {
 	if len(data) > maxFile {
 		return nil, &Problem{File: name, Message: fmt.Sprintf("larger than %d MiB", maxFile>>20), Cure: "split it"}
 	}
-	return bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), nil
+	if data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")); len(data) > 0 && data[len(data)-1] != '\n' {
+		data = append(data, '\n') // an archive ends every file so, and the revision must not depend on it
+	}
+	return data, nil
 }
 
 // reason is the error without the path, which the Problem names already.

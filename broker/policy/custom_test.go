@@ -1,0 +1,90 @@
+package policy_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/intercom-broker/intercom/broker/policy"
+)
+
+// ownModel is an operator's: Casbin's priority effect, a domain, and a look at the context.
+const ownModel = `
+[request_definition]
+r = subject, resource, action, context
+[policy_definition]
+p = subject, resource, eft
+[role_definition]
+g = _, _
+[policy_effect]
+e = priority(p.eft) || deny
+[matchers]
+m = g(r.subject, p.subject) && keyMatch(r.resource, p.resource) && r.context.region == "eu"
+`
+
+func TestOwnModel(t *testing.T) {
+	s, err := policy.LoadFS(files("model.conf", ownModel, "policy.csv", `
+p, admins, service/crm/secret*, deny
+p, admins, service/*, allow
+g, spiffe://a.test/ops, admins
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.Custom() || len(s.Warnings()) != 1 {
+		t.Fatalf("custom %v, warnings %q", s.Custom(), s.Warnings())
+	}
+	for question, want := range map[string]bool{
+		"spiffe://a.test/ops call service/crm/x":        true,
+		"spiffe://a.test/ops call service/crm/secret/x": false,
+		"spiffe://a.test/web call service/crm/x":        false,
+	} {
+		r := request(t, question)
+		r.Context = map[string]any{"region": "eu"}
+		e, err := s.Explain(t.Context(), r)
+		if err != nil || e.Allow != want {
+			t.Errorf("%s: %+v %v", question, e, err)
+		}
+		if want && (e.Rule == nil || e.Rule.Line != 3) {
+			t.Errorf("%s: decided by %v", question, e.Rule)
+		}
+		r.Context = nil // what the matcher reads is missing, where it gets that far
+		if d, err := s.Decide(t.Context(), r); err != nil || d.Allow || (d.Err == nil) == strings.Contains(question, "ops") {
+			t.Errorf("%s without a region: %+v %v", question, d, err)
+		}
+	}
+}
+
+// TestOwnModelWithoutRules: some effects allow what nothing denies.
+func TestOwnModelWithoutRule(t *testing.T) {
+	own := strings.Replace(ownModel, "priority(p.eft) || deny", "!some(where (p.eft == deny))", 1)
+	s, err := policy.LoadFS(files("model.conf", own, "policy.csv", "p, spiffe://a.test/bad, service/*, deny\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for subject, want := range map[string]bool{"spiffe://a.test/good": true, "spiffe://a.test/bad": false} {
+		r := request(t, subject+" call service/x")
+		r.Context = map[string]any{"region": "eu"}
+		if e, err := s.Explain(t.Context(), r); err != nil || e.Allow != want || e.Why == "" {
+			t.Errorf("%s: %+v %v", subject, e, err)
+		}
+	}
+}
+
+func TestOwnModelRefused(t *testing.T) {
+	for name, c := range map[string]struct{ model, csv, want string }{
+		"no model":         {"nonsense", "", "model.conf: "},
+		"no sections":      {"[matchers]\nm = true\n", "", "missing required sections"},
+		"unknown part":     {strings.Replace(ownModel, "context", "weather", 1), "", `unknown part "weather" of a request`},
+		"unknown function": {strings.Replace(ownModel, "keyMatch", "keyMitch", 1), "", "matcher"},
+		"unknown effect":   {strings.Replace(ownModel, "priority(p.eft) || deny", "whatever", 1), "", `unsupported policy_effect "whatever"`},
+		"columns":          {ownModel, "p, a, b\n", `policy.csv:1: 2 columns after p; the model has 3`},
+		"effect":           {ownModel, "\np, a, b, Deny\n", `policy.csv:2: unknown effect "Deny"`},
+		"type":             {ownModel, "p2, a, b, deny\n", `policy.csv:1: model.conf has no "p2"`},
+		"empty type":       {ownModel, ", a\n", `model.conf has no ""`},
+	} {
+		_, err := policy.LoadFS(files("model.conf", c.model, "policy.csv", c.csv))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %s", name, err, c.want)
+		}
+	}
+}

@@ -1,0 +1,254 @@
+package policy_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker/policy"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	question = "spiffe://a.test/x call service/y/z"
+	denying  = "p, spiffe://a.test/x, call, service/y/**, deny"
+)
+
+// journal is a log that may be read while it is written.
+type journal struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.String()
+}
+
+// run opens an engine and runs it until the test ends.
+func run(t *testing.T, c policy.Config) *policy.Engine {
+	t.Helper()
+	e, err := policy.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	// Run watches a moment after it began: let the first change be one that it must see by itself.
+	time.Sleep(50 * time.Millisecond)
+	return e
+}
+
+// within fails the test unless the engine changes within a second of do.
+func changes(t *testing.T, e *policy.Engine, what string, do func()) {
+	t.Helper()
+	changed, begin := e.Changed(), time.Now()
+	do()
+	select {
+	case <-changed:
+		t.Logf("%s: live after %v", what, time.Since(begin).Round(time.Millisecond))
+	case <-time.After(time.Second):
+		t.Fatalf("%s: not live within a second", what)
+	}
+}
+
+func wants(t *testing.T, e *policy.Engine, allow bool) {
+	t.Helper()
+	if d := decide(t, e, question); d.Allow != allow || d.Revision != e.Current().Revision() {
+		t.Fatalf("got %+v, want allow %v at %s", d, allow, e.Current().Revision())
+	}
+}
+
+func TestReload(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "policy.csv")
+	write(t, file, ok)
+	log := &journal{}
+	reg := prometheus.NewRegistry()
+	e := run(t, policy.Config{Dir: dir, Poll: time.Hour, Logger: slog.New(slog.NewTextHandler(log, nil)), Metrics: policy.NewMetrics(reg)})
+	wants(t, e, true)
+	first := e.Current().Revision()
+	changes(t, e, "written in place", func() { write(t, file, denying) })
+	wants(t, e, false)
+	changes(t, e, "replaced", func() { replace(t, file, ok) })
+	wants(t, e, true)
+	if e.Current().Revision() != first {
+		t.Error("the same content has another revision")
+	}
+	changes(t, e, "another file", func() { replace(t, filepath.Join(dir, "z.csv"), denying) })
+	wants(t, e, false)
+	changes(t, e, "deleted", func() { _ = os.Remove(filepath.Join(dir, "z.csv")) })
+	wants(t, e, true)
+	changes(t, e, "own model", func() { replace(t, filepath.Join(dir, "model.conf"), plainModel(t)) })
+	if wants(t, e, true); !e.Custom() {
+		t.Error("the own model does not decide")
+	}
+	if got := gathered(t, reg); !strings.Contains(got, `intercom_policy_decisions_total{result="allow"} 4`) ||
+		!strings.Contains(got, `intercom_policy_decisions_total{result="deny"} 2`) || !strings.Contains(got, `intercom_policy_reloads_total{result="accepted"} 6`) {
+		t.Error(got)
+	}
+	if !strings.Contains(log.String(), "Casbin decides") {
+		t.Errorf("the log does not tell of the own model:\n%s", log)
+	}
+}
+
+func replace(t *testing.T, name, text string) {
+	t.Helper()
+	write(t, name+".tmp", text)
+	if err := os.Rename(name+".tmp", name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func gathered(t *testing.T, reg *prometheus.Registry) string {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			labels := ""
+			for _, l := range m.GetLabel() {
+				labels += fmt.Sprintf("{%s=%q}", l.GetName(), l.GetValue())
+			}
+			fmt.Fprintf(&b, "%s%s %v\n", f.GetName(), labels, m.GetCounter().GetValue()+m.GetGauge().GetValue())
+		}
+	}
+	return b.String()
+}
+
+// TestBrokenPolicyKeepsTheOld also says what is wrong, and where, once.
+func TestBrokenPolicyKeepsTheOld(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "policy.csv")
+	write(t, file, ok)
+	log := &journal{}
+	e := run(t, policy.Config{Dir: dir, Poll: 20 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	replace(t, file, strings.Replace(denying, "deny", "Deny", 1))
+	said := file + `:1: unknown effect`
+	for end := time.Now().Add(2 * time.Second); !strings.Contains(log.String(), said); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("want %s in:\n%s", said, log)
+		}
+	}
+	wants(t, e, true)
+	time.Sleep(100 * time.Millisecond)
+	if n := strings.Count(log.String(), said); n != 1 {
+		t.Errorf("said %d times:\n%s", n, log)
+	}
+	changes(t, e, "repaired", func() { replace(t, file, denying) })
+	wants(t, e, false)
+	_ = os.Remove(file)
+	time.Sleep(100 * time.Millisecond)
+	wants(t, e, false)
+	if !strings.Contains(log.String(), "no such file") {
+		t.Errorf("an empty directory is not told of:\n%s", log)
+	}
+}
+
+// TestConfigMap swaps the link that a ConfigMap's files point through, as the kubelet does.
+func TestConfigMap(t *testing.T) {
+	dir := t.TempDir()
+	publish := func(name, a, b string) {
+		t.Helper()
+		data := filepath.Join(dir, name)
+		if err := os.Mkdir(data, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(data, "a.csv"), a)
+		write(t, filepath.Join(data, "b.csv"), b)
+		link(t, name, filepath.Join(dir, "..data_tmp"))
+		if err := os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish("..2026_01", ok, "")
+	link(t, "..data/a.csv", filepath.Join(dir, "a.csv"))
+	link(t, "..data/b.csv", filepath.Join(dir, "b.csv"))
+	e := run(t, policy.Config{Dir: dir, Poll: time.Hour})
+	wants(t, e, true)
+	changes(t, e, "first swap", func() { publish("..2026_02", ok, denying) })
+	wants(t, e, false)
+	_ = os.RemoveAll(filepath.Join(dir, "..2026_01"))
+	changes(t, e, "second swap", func() { publish("..2026_03", ok, "") })
+	wants(t, e, true)
+}
+
+func link(t *testing.T, to, name string) {
+	t.Helper()
+	if err := os.Symlink(to, name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestReplacedDirectory: the name counts, not the directory that once had it.
+func TestReplacedDirectory(t *testing.T) {
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "policy")
+	make := func(name, text string) {
+		t.Helper()
+		if err := os.Mkdir(name, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(name, "policy.csv"), text)
+	}
+	make(dir, ok)
+	e := run(t, policy.Config{Dir: dir, Poll: time.Hour})
+	make(dir+".new", denying)
+	changes(t, e, "directory replaced", func() {
+		if err := os.Rename(dir, dir+".old"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(dir+".new", dir); err != nil {
+			t.Fatal(err)
+		}
+	})
+	wants(t, e, false)
+	changes(t, e, "file in the new directory", func() { replace(t, filepath.Join(dir, "policy.csv"), ok) })
+	wants(t, e, true)
+}
+
+func TestPollAlone(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "real.csv"), ok)
+	held := t.TempDir() // a file behind a link is in a directory that nobody watches
+	write(t, filepath.Join(held, "x"), ok)
+	link(t, filepath.Join(held, "x"), filepath.Join(dir, "linked.csv"))
+	e := run(t, policy.Config{Dir: dir, Poll: 50 * time.Millisecond})
+	changes(t, e, "unseen change", func() { write(t, filepath.Join(held, "x"), denying) })
+	wants(t, e, false)
+}
+
+func TestOpenRefuses(t *testing.T) {
+	if _, err := policy.Open(t.Context(), policy.Config{}); err == nil {
+		t.Error("no directory is accepted")
+	}
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "policy.csv"), "nonsense")
+	if _, err := policy.Open(t.Context(), policy.Config{Dir: dir}); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "policy.csv")+":1: ") {
+		t.Errorf("got %v", err)
+	}
+}
