@@ -1,44 +1,29 @@
-// Package keyring signs what we say.
 package keyring
 
 import (
+	"cmp"
 	"context"
 	"crypto"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
+	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/secret"
 )
 
-// PublicKey is the public half of a signing key, as replicas tell each other.
-type PublicKey struct {
-	// ID is the kid: the RFC 7638 thumbprint of the key.
-	ID string
-	// JWK is the key as a JSON Web Key (RFC 7517).
-	JWK []byte
-	// Until is when the last token that it signed is dead.
-	Until time.Time
-	// Replica is who signs with it; for people, nothing depends on it.
-	Replica string
-}
-
-// Slug returns the name under which a store with narrow names ([a-z0-9]) keeps the key: kids differ in
-// case, names of credentials do not.
-func Slug(kid string) string { return "" }
-
-// Encode returns k as JSON, for one field of a store. [DecodePublicKey] reads it.
-func (k PublicKey) Encode() []byte { return nil }
-
-// DecodePublicKey reads what Encode wrote. It says nothing of the key itself: the Ring checks that.
-func DecodePublicKey(data []byte) (PublicKey, error) { return PublicKey{}, nil }
-
-// Publisher is where replicas tell each other their public keys.
+// Publisher is where replicas tell each other their public keys. Whoever may write there may sign for all
+// of us: it is guarded as the credentials are.
 type Publisher interface {
 	// Publish puts k, in the place of what stood under its ID.
 	Publish(ctx context.Context, k PublicKey) error
-	// Keys returns all that were published.
+	// Keys returns all that were published. What it cannot read it leaves out.
 	Keys(ctx context.Context) ([]PublicKey, error)
 	// Remove removes the key with that ID; that it is gone already is no error.
 	Remove(ctx context.Context, id string) error
@@ -54,7 +39,7 @@ type Config struct {
 	Rotate time.Duration
 	// TokenLife is the longest life of a token, which Sign holds; 0 means 5 min.
 	TokenLife time.Duration
-	// MaxAge is how long verifiers may keep the JWKS; 0 means 60 s.
+	// MaxAge is how long verifiers may keep the JWK set; 0 means 60 s.
 	MaxAge time.Duration
 	// Poll is how often the shared store is asked for the keys of others; 0 means 10 s.
 	Poll time.Duration
@@ -70,33 +55,142 @@ type Config struct {
 	Metrics *Metrics
 }
 
-// Metrics of a Ring. A nil *Metrics counts nothing.
-type Metrics struct{}
+// skew is how far the clocks of replicas and verifiers may be apart.
+const skew = time.Minute
 
-// NewMetrics returns Metrics that are registered with reg.
-func NewMetrics(reg prometheus.Registerer) *Metrics { return &Metrics{} }
+func (cfg Config) withDefaults() (Config, error) {
+	cfg.Algorithm = cmp.Or(cfg.Algorithm, ES256)
+	cfg.Rotate = cmp.Or(cfg.Rotate, 24*time.Hour)
+	cfg.TokenLife = cmp.Or(cfg.TokenLife, 5*time.Minute)
+	cfg.MaxAge = cmp.Or(cfg.MaxAge, time.Minute)
+	cfg.Poll = cmp.Or(cfg.Poll, 10*time.Second)
+	cfg.Timeout = cmp.Or(cfg.Timeout, 5*time.Second)
+	if host, err := os.Hostname(); cfg.Replica == "" && err == nil {
+		cfg.Replica = host
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if lead := cfg.lead(); cfg.Rotate < lead {
+		return cfg, fmt.Errorf("keyring: keys rotate every %v, but each must be known for %v before it signs", cfg.Rotate, lead)
+	}
+	return cfg, nil
+}
 
-// Ring holds this replica's signing key, and the public keys of all replicas.
-type Ring struct{ cfg Config }
+// lead is how long a key is known before it signs.
+func (cfg Config) lead() time.Duration { return cfg.MaxAge + cfg.Poll }
+
+// Ring holds this replica's signing keys, and the public keys of all replicas.
+type Ring struct {
+	cfg     Config
+	current atomic.Pointer[snapshot]
+
+	mu      sync.Mutex // one turn at a time
+	active  *signingKey
+	next    *signingKey // nil: not yet made
+	retired []*signingKey
+	peers   []peer // as the store said last
+	strange int    // entries of the store that are no keys of ours: logged once, not with every poll
+	away    error  // why the store did not answer last
+}
 
 // Open makes a key, publishes its public half if the shared store answers, and reads those of the others.
 // A store that does not answer is no error: see [Ring.Ready].
-func Open(ctx context.Context, cfg Config) (*Ring, error) { return &Ring{cfg: cfg}, nil }
-
-// Run rotates and polls until ctx ends.
-func (r *Ring) Run(ctx context.Context) error { panic("not yet") }
-
-// Sign signs claims, which encode as a JSON object with an exp at most TokenLife ahead, under the JOSE
-// header typ, and returns the compact form.
-func (r *Ring) Sign(ctx context.Context, typ string, claims any) (secret.Value, error) {
-	panic("not yet")
+func Open(ctx context.Context, cfg Config) (*Ring, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	r := &Ring{cfg: cfg}
+	if r.active, err = r.generate(); err != nil {
+		return nil, err
+	}
+	r.turn(ctx)
+	return r, nil
 }
 
-// JWKS returns the public keys of all replicas as a JWK set (RFC 7517, section 5), and its entity tag.
-func (r *Ring) JWKS() (set []byte, etag string) { panic("not yet") }
+// Run rotates and polls until ctx ends.
+func (r *Ring) Run(ctx context.Context) error {
+	tick := time.NewTicker(r.cfg.Poll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			r.turn(ctx)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Sign signs claims, which encode as a JSON object with an exp at most TokenLife ahead, under the JOSE
+// header typ, and returns the compact form (RFC 7515, section 3.1).
+func (r *Ring) Sign(_ context.Context, typ string, claims any) (secret.Value, error) {
+	token, err := r.sign(typ, claims)
+	r.cfg.Metrics.signed(err)
+	if err != nil {
+		return secret.Value{}, fault.New(fault.Internal, "", "the token cannot be signed").Because(err)
+	}
+	return secret.New(token), nil
+}
+
+func (r *Ring) sign(typ string, claims any) ([]byte, error) {
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.checkLife(payload); err != nil {
+		return nil, err
+	}
+	key := r.current.Load().active
+	head, err := json.Marshal(joseHeader{Alg: key.alg, Kid: key.id, Typ: typ})
+	if err != nil {
+		return nil, err
+	}
+	b64 := base64.RawURLEncoding
+	token := append(b64.AppendEncode(nil, head), '.')
+	token = b64.AppendEncode(token, payload)
+	signature, err := key.sign(string(token))
+	if err != nil {
+		return nil, err
+	}
+	return b64.AppendEncode(append(token, '.'), signature), nil
+}
+
+type joseHeader struct {
+	Alg string `json:"alg"`
+	Kid string `json:"kid"`
+	Typ string `json:"typ"`
+}
+
+// checkLife holds what the times in the store rest on: no token outlives TokenLife.
+func (r *Ring) checkLife(payload []byte) error {
+	var claims struct{ Exp *float64 }
+	if err := json.Unmarshal(payload, &claims); err != nil || claims.Exp == nil {
+		return errors.Join(errors.New("the claims are no JSON object with an exp"), err)
+	}
+	latest := r.cfg.Now().Add(r.cfg.TokenLife + skew)
+	if *claims.Exp > float64(latest.Unix()) {
+		return fmt.Errorf("the token would live longer than %v", r.cfg.TokenLife)
+	}
+	return nil
+}
+
+// JWKS returns the public keys of all replicas as a JWK set (RFC 7517, section 5), and its entity tag
+// with the quotes (RFC 9110, section 8.8.3).
+func (r *Ring) JWKS() (set []byte, etag string) {
+	s := r.current.Load()
+	return s.jwks, s.etag
+}
 
 // Lookup returns the public key of that kid and its algorithm.
-func (r *Ring) Lookup(kid string) (key crypto.PublicKey, alg string, ok bool) { panic("not yet") }
+func (r *Ring) Lookup(kid string) (key crypto.PublicKey, alg string, ok bool) {
+	k, ok := r.current.Load().keys[kid]
+	return k.key, k.alg, ok
+}
 
 // Ready says that the other replicas do not know our key yet, or nil.
-func (r *Ring) Ready() error { panic("not yet") }
+func (r *Ring) Ready() error { return r.current.Load().ready }
