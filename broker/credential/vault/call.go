@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -50,8 +51,12 @@ func exchange(ctx context.Context, client *api.Client, r request, into any) erro
 	if err != nil || into == nil {
 		return err
 	}
-	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+	data, err := io.ReadAll(resp.Body) // no more than maxAnswer, see guard
+	if err != nil {
 		return fmt.Errorf("reading the answer: %w", err)
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("%w: %w", errForeign, err)
 	}
 	return nil
 }

@@ -60,8 +60,8 @@ func clientCertificate(id Identity) (*tls.Certificate, error) {
 }
 
 // newClient returns a client that has nothing from the environment. api.NewClient reads VAULT_TOKEN,
-// VAULT_NAMESPACE and VAULT_HEADERS whatever it is given, so they are taken out again; of the other
-// variables it only sees whether they can be parsed.
+// VAULT_NAMESPACE and VAULT_HEADERS whatever it is given, and each request VAULT_WRAP_TTL, so they are
+// taken out again; of the other variables it only sees whether they can be parsed.
 //
 // HTTP/1.1 is enough, and safer: a request that timed out closes its connection, where HTTP/2 would send
 // the next one into the same dead one.
@@ -86,6 +86,7 @@ func newClient(cfg Config, tlsConfig *tls.Config, keepAlive bool) (*api.Client, 
 		return nil, fmt.Errorf("hashicorp/vault/api (which parses VAULT_* of the environment even where it is not used): %w", err)
 	}
 	client.ClearToken()
+	client.SetWrappingLookupFunc(func(string, string) string { return "" })
 	client.SetHeaders(http.Header{api.RequestHeaderName: {"true"}})
 	if cfg.Namespace != "" {
 		client.SetNamespace(cfg.Namespace)
@@ -144,7 +145,7 @@ type bounded struct {
 // Read implements io.Reader.
 func (b *bounded) Read(p []byte) (int, error) {
 	if b.left < 0 {
-		return 0, fmt.Errorf("the answer has more than %d bytes", maxAnswer)
+		return 0, fmt.Errorf("%w: more than %d bytes", errForeign, maxAnswer)
 	}
 	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left+1)])
 	b.left -= int64(n)

@@ -25,9 +25,10 @@ const (
 	ReasonUntrusted   = "VAULT_UNTRUSTED"    // its certificate does not verify
 	ReasonSlow        = "VAULT_SLOW"         // no answer within Config.Timeout, or the caller's deadline
 	ReasonRateLimited = "VAULT_RATE_LIMITED" // over a rate limit quota
-	ReasonFailed      = "VAULT_FAILED"       // an internal error of its own (5xx)
+	ReasonFailed      = "VAULT_FAILED"       // an internal error of its own (5xx), or an answer that is not Vault's
 	ReasonConflict    = "VAULT_CONFLICT"     // others wrote the same name again and again
 	ReasonNoIdentity  = "VAULT_NO_IDENTITY"  // we have no SVID to log in with
+	ReasonNoKeys      = "VAULT_NO_KEYS"      // it cannot fetch the trust domain's JWKS
 
 	// With fault.Internal: an answer, which only an operator can change.
 
@@ -38,10 +39,11 @@ const (
 	ReasonClosed           = "VAULT_CLOSED"            // the Store is closed
 )
 
-// The two answers that are no failures to those who expect them.
+// The two answers that are no failures to those who expect them, and one that is not Vault's.
 var (
 	errNotFound = errors.New("404: nothing there")
 	errConflict = errors.New("400: check-and-set did not match")
+	errForeign  = errors.New("not an answer of Vault's")
 )
 
 // answer is what Vault says in a failure, for logs: bounded, in one line, and without the body of an
@@ -85,6 +87,9 @@ func failure(ctx context.Context, call string, err error) error {
 	if e, ok := errors.AsType[*limited](err); ok {
 		return outage(ReasonRateLimited, "the credential store's rate limit is exceeded", e.after, err)
 	}
+	if errors.Is(err, errForeign) {
+		return outage(ReasonFailed, "the credential store failed", 0, err)
+	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return outage(ReasonUntrusted, "the credential store's certificate cannot be trusted", 0, err)
 	}
@@ -123,6 +128,8 @@ func (a *answer) failure() error {
 		return final(ReasonPermissionDenied, "the credential store denies the broker", a)
 	case a.status == http.StatusServiceUnavailable && a.says("sealed"):
 		return outage(ReasonSealed, "the credential store is sealed", 5*time.Second, a)
+	case a.says("past the max TTL"): // which comes as a 500
+		return final(ReasonRefused, "the credential store did not take the broker's request", a)
 	case a.status >= 500, a.says("unavailable for a brief period"): // the latter while KV is upgraded to version 2
 		return outage(ReasonFailed, "the credential store failed", 0, a)
 	default:

@@ -85,7 +85,7 @@ func (s *session) keep(ctx context.Context, l *login) {
 		case err == nil:
 			failures, l = 0, next
 			s.set(l)
-			if time.Until(l.notAfter) < l.life/2 { // the max TTL cuts it: no later renewal gives more
+			if time.Until(l.notAfter) < l.life*9/10 { // the max TTL cuts it: no later renewal gives more
 				return
 			}
 		case ctx.Err() != nil, !l.good(time.Now()):
@@ -102,15 +102,15 @@ func (s *session) keep(ctx context.Context, l *login) {
 }
 
 // renewIn is how long to wait before the next renewal: until two thirds of the life that is left, less
-// up to a tenth at random, so that replicas that started together drift apart; after a failure for the
-// backoff, but never past the end.
+// up to a tenth at random, so that replicas that started together drift apart. After a failure it is the
+// backoff, and no more than half of what is left, so that the end does not come while we wait.
 func renewIn(l *login, failures int) time.Duration {
 	if l.notAfter.IsZero() {
 		return time.Duration(1<<63 - 1)
 	}
 	left := time.Until(l.notAfter)
 	if failures > 0 {
-		return min(backoff(failures-1, nil), max(left, 0))
+		return max(min(backoff(failures-1, nil), left/2), backoffLeast/4)
 	}
 	return time.Duration(float64(left) * (2.0/3 - 0.1*rand.Float64()))
 }
