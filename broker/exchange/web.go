@@ -26,10 +26,11 @@ type Web struct {
 // maxAge is how long verifiers may keep what is read here; keys are published for as long before they sign.
 const maxAge = "public, max-age=60"
 
-// The paths below the issuer's.
+// The paths of the keys, below the issuer's.
 const (
+	// DomainKeysPath serves the trust domain's JWT authorities.
+	DomainKeysPath = "/.well-known/spiffe/jwks"
 	pathJWKS       = "/oauth2/jwks"
-	pathDomainJWKS = "/.well-known/spiffe/jwks"
 )
 
 // Metadata is what RFC 8414, section 2, and OpenID Connect Discovery 1.0, section 3, make known of us.
@@ -65,7 +66,7 @@ func (w *Web) Mount(mux *http.ServeMux) {
 	}
 	mux.HandleFunc("GET "+base+pathJWKS, w.jwks)
 	if w.DomainKeys != nil {
-		mux.HandleFunc("GET "+base+pathDomainJWKS, w.domainJWKS)
+		mux.HandleFunc("GET "+base+DomainKeysPath, w.domainJWKS)
 	}
 }
 

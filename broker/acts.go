@@ -1,0 +1,90 @@
+package broker
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"os"
+
+	"google.golang.org/grpc"
+
+	"github.com/intercom-broker/intercom/broker/audit"
+	"github.com/intercom-broker/intercom/broker/authn"
+	"github.com/intercom-broker/intercom/broker/egress"
+	"github.com/intercom-broker/intercom/broker/exchange"
+	"github.com/intercom-broker/intercom/broker/keyring"
+	"github.com/intercom-broker/intercom/broker/pdp"
+	"github.com/intercom-broker/intercom/broker/token"
+	"github.com/intercom-broker/intercom/broker/vend"
+)
+
+// acts are what the doors lead to.
+type acts struct {
+	exchange *exchange.Service
+	vend     *vend.Service
+	sidecars *vend.Sidecars
+	pdp      *pdp.Service
+	egress   *egress.Handler
+}
+
+// mesh returns the services of the mesh door.
+func (a *acts) mesh() []interface{ Register(grpc.ServiceRegistrar) } {
+	return []interface{ Register(grpc.ServiceRegistrar) }{a.exchange, a.vend, a.sidecars, a.pdp}
+}
+
+func (b *Broker) acts(ring *keyring.Ring) (*acts, error) {
+	p, issuer := b.parts, b.cfg.Issuer.String()
+	log := p.telemetry.Logger()
+	svids, err := authn.New(authn.Config{
+		Domains: p.domains(b.cfg), JWTBundles: p.identity, Audience: issuer, Logger: log, Metrics: authn.NewMetrics(p.registry()),
+	})
+	if err != nil {
+		return nil, err
+	}
+	a := &acts{
+		exchange: &exchange.Service{
+			Point: p.point, Services: p.services.Current, Signer: ring, Issuer: issuer,
+			Subjects: map[string]exchange.SubjectVerifier{
+				exchange.TypeAccessToken: exchange.OwnTokens(issuer, token.LocalKeys(ring.Lookup), nil),
+				exchange.TypeJWT:         exchange.JWTSVIDs(svids),
+			},
+		},
+		vend:     &vend.Service{Point: p.point, Store: p.cache, Services: p.services.Current},
+		sidecars: &vend.Sidecars{Services: p.services, Policy: p.policy, Logger: log},
+		pdp:      &pdp.Service{Point: p.point, Policy: p.policy, Find: b.find},
+	}
+	roots, err := upstreamRoots(b.cfg.UpstreamCA)
+	if err != nil {
+		return nil, err
+	}
+	a.egress, err = egress.New(egress.Config{
+		Point: p.point, Services: p.services.Current, Vender: p.cache, Minter: a.exchange, Policy: p.policy, RootCAs: roots,
+		Logger: log, Tracer: p.telemetry.Tracer("intercom/egress"), Metrics: egress.NewMetrics(p.registry()),
+	})
+	return a, err
+}
+
+// find looks a decision up in our own audit log.
+func (b *Broker) find(_ context.Context, id string) ([]audit.Entry, error) {
+	return audit.Find(b.cfg.Audit.Dir, id)
+}
+
+// upstreamRoots returns the system's authorities with those of file beside them, and nil, which means the
+// system's alone, when there is no file.
+func upstreamRoots(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil //nolint:nilnil // crypto/tls reads nil as the system's
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("upstream_ca: %w", err)
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("upstream_ca: %w", err)
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("upstream_ca: %s has no certificate", file)
+	}
+	return pool, nil
+}

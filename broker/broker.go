@@ -1,0 +1,158 @@
+package broker
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/intercom-broker/intercom/broker/hygiene"
+	"github.com/intercom-broker/intercom/broker/keyring"
+	"github.com/intercom-broker/intercom/broker/mtls"
+	"github.com/intercom-broker/intercom/broker/telemetry"
+)
+
+// Broker is one process of the credential broker.
+type Broker struct {
+	cfg   Config
+	parts *parts
+	mtls  *mtls.Metrics
+	bound map[string]net.Listener
+	// ring is set once the signing key was published, or could not be.
+	ring atomic.Pointer[keyring.Ring]
+}
+
+// Addresses are where the doors listen, as host:port.
+type Addresses struct{ Mesh, Egress, Web, Admin string }
+
+// New opens everything that cfg names and binds the doors. What it returns serves the trust domain's
+// keys already, and everything else once Run runs.
+func New(ctx context.Context, cfg Config) (_ *Broker, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if err := telemetry.CheckLoopback(cfg.Listen.admin()); err != nil && !cfg.Unsafe.AdminAnywhere {
+		return nil, fmt.Errorf("listen.admin: %w", err)
+	}
+	b := &Broker{cfg: cfg}
+	if b.bound, err = cfg.Listen.listen(ctx); err != nil {
+		return nil, err
+	}
+	if b.parts, err = openParts(ctx, cfg); err != nil {
+		closeAll(b.bound)
+		return nil, err
+	}
+	b.mtls = mtls.NewMetrics(b.parts.registry())
+	return b, nil
+}
+
+// Addresses returns where the doors listen.
+func (b *Broker) Addresses() Addresses {
+	at := func(name string) string { return b.bound[name].Addr().String() }
+	return Addresses{Mesh: at("mesh"), Egress: at("egress"), Web: at("web.address"), Admin: at("admin")}
+}
+
+// Run serves until ctx ends, drains within the grace, and closes everything.
+func (b *Broker) Run(ctx context.Context) error {
+	defer b.parts.close()
+	defer closeAll(b.bound)
+	run, ctx := errgroup.WithContext(ctx)
+	if err := b.serveWeb(ctx, run); err != nil {
+		return err
+	}
+	if err := b.serveRest(ctx, run); err != nil {
+		run.Go(func() error { return err }) // ends the web door
+	}
+	if err := run.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+func (b *Broker) serveWeb(ctx context.Context, run *errgroup.Group) error {
+	config, err := b.webTLS()
+	if err != nil {
+		return err
+	}
+	l := b.bound["web.address"]
+	if config != nil {
+		l = tls.NewListener(l, config)
+	}
+	run.Go(func() error { return serve(ctx, b.httpServer(b.webHandler()), l, b.cfg.grace()) })
+	return nil
+}
+
+// serveRest publishes the signing key and opens the other doors.
+func (b *Broker) serveRest(ctx context.Context, run *errgroup.Group) error {
+	log, registry := b.parts.telemetry.Logger(), b.parts.registry()
+	ring, err := keyring.Open(ctx, keyring.Config{
+		Publisher: sharedKeys{b.parts.store}, Algorithm: b.cfg.Keys.Algorithm, Rotate: b.cfg.Keys.Rotate.Std(),
+		Logger: log, Metrics: keyring.NewMetrics(registry),
+	})
+	if err != nil {
+		return err
+	}
+	a, err := b.acts(ring)
+	if err != nil {
+		return err
+	}
+	b.ring.Store(ring)
+	for _, part := range []func(context.Context) error{
+		b.parts.policy.Run, b.parts.services.Run, ring.Run, a.egress.Run,
+		func(ctx context.Context) error { return b.serveMesh(ctx, a) },
+		func(ctx context.Context) error { return b.serveEgress(ctx, a) },
+		b.serveAdmin,
+	} {
+		run.Go(func() error { return part(ctx) })
+	}
+	log.Info("ready", "id", b.parts.identity.ID().String(), "addresses", b.Addresses())
+	return nil
+}
+
+func (b *Broker) serveMesh(ctx context.Context, a *acts) error {
+	door := b.door("mesh")
+	door.TLS = mtls.Server(b.parts.identity, b.parts.identity, mtls.AllowDomains(b.parts.domains(b.cfg)...), "h2")
+	return mtls.ServeGRPC(ctx, b.bound["mesh"], door, b.mesh(a))
+}
+
+func (b *Broker) serveEgress(ctx context.Context, a *acts) error {
+	door := b.door("egress")
+	door.TLS = mtls.Server(b.parts.identity, b.parts.identity, mtls.AllowDomains(b.parts.domains(b.cfg)...), "h2", "http/1.1")
+	l := hygiene.Listener(mtls.ListenHTTP(b.bound["egress"], door))
+	return mtls.ServeHTTP(ctx, l, b.httpServer(b.egressDoor(a.egress)), b.cfg.grace())
+}
+
+func (b *Broker) serveAdmin(ctx context.Context) error {
+	return serve(ctx, b.httpServer(b.parts.telemetry.Admin(b.checks())), b.bound["admin"], time.Second)
+}
+
+// checks are what /readyz asks.
+func (b *Broker) checks() map[string]func() error {
+	return map[string]func() error{
+		"identity": b.parts.identity.Ready, "audit": b.parts.audit.Ready, "store": b.parts.store.Ready,
+		"keys": b.ring.Load().Ready, "services": b.parts.services.Err,
+	}
+}
+
+// serve serves until ctx ends, and then waits for what is in flight.
+func serve(ctx context.Context, srv *http.Server, l net.Listener, grace time.Duration) error {
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(l) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	if err := srv.Shutdown(drain); err != nil {
+		return srv.Close()
+	}
+	return nil
+}
