@@ -24,6 +24,8 @@ func (l *Log) keeper() {
 			l.attempt("begin a segment", l.nextSegment)
 		case <-tick.C:
 			l.attempt("fill the reserve", l.refill)
+			l.attempt("take the inbox", l.takeInbox)
+			l.attempt("look for the segment", func(context.Context) error { return l.watchSegment() })
 			l.attempt("begin a segment", l.nextSegment)
 			if time.Since(last) >= l.cfg.CheckpointEvery {
 				last = time.Now()
