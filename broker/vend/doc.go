@@ -14,9 +14,10 @@
 //
 // # Sidecars
 //
-// A sidecar learns of every service that there is one of that name, and how its credential travels. Where
-// the service is, which token it takes and which credential it vends it learns only for services that
-// policy lets it have a token or a credential for. The name alone is what it needs to ask us, to be
-// refused with a decision id, and so to tell an application why; a sidecar that took a denied service for
-// an unknown one could not. Whoever has no SVID of an allowed trust domain learns nothing.
+// A sidecar learns of every service that there is one of that name, how its credential travels, and under
+// which name it is asked for: its audience or its credential. Where the service is, which networks that
+// opens and what a token for it may carry it learns only where policy lets it have the token. With the
+// names it can ask us, be refused with a decision id, and so tell an application why; a sidecar that took
+// a denied service for an unknown one could not. Whoever has no SVID of an allowed trust domain learns
+// nothing.
 package vend

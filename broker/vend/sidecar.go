@@ -100,6 +100,12 @@ func (s *Sidecars) state(ctx context.Context, p identity.Principal) *intercomv1.
 // tell says of svc what p may know.
 func (s *Sidecars) tell(ctx context.Context, p identity.Principal, svc *service.Service) (*intercomv1.Service, string) {
 	told := &intercomv1.Service{Name: svc.Name, Mode: mode(svc.Mode), Stale: durationpb.New(svc.Stale)}
+	if svc.Token != nil {
+		told.Audience = svc.Token.Audience
+	}
+	if svc.Vend != nil {
+		told.Credential = svc.Vend.Credential
+	}
 	action, resource := question(svc)
 	d, err := s.Policy.Decide(ctx, policy.Request{Principal: p, Action: action, Resource: resource, Time: s.now()})
 	if err != nil && s.Logger != nil {
@@ -108,11 +114,11 @@ func (s *Sidecars) tell(ctx context.Context, p identity.Principal, svc *service.
 	if err != nil || !d.Allow {
 		return told, d.Revision
 	}
-	switch svc.Mode {
-	case service.ModeToken:
+	if svc.Token != nil {
 		tellToken(told, svc)
-	case service.ModeVend:
-		told.Credential, told.Ttl = svc.Vend.Credential, durationpb.New(svc.Vend.TTL)
+	}
+	if svc.Vend != nil {
+		told.Ttl = durationpb.New(svc.Vend.TTL)
 	}
 	return told, d.Revision
 }
@@ -134,7 +140,7 @@ func tellToken(told *intercomv1.Service, svc *service.Service) {
 	if u := svc.Upstream.URL; u != nil {
 		told.Url = u.String()
 	}
-	told.Audience, told.Scope, told.Bind = svc.Token.Audience, svc.Token.Scope, intercomv1.Bind_BIND_NONE
+	told.Scope, told.Bind = svc.Token.Scope, intercomv1.Bind_BIND_NONE
 	if svc.Token.Bind == service.BindSVID {
 		told.Bind = intercomv1.Bind_BIND_X5T_S256
 	}
