@@ -15,9 +15,9 @@ import (
 )
 
 // own is a Vault that the test may ill-treat, with a credential in it and a Store that has logged in.
-func own(t *testing.T) (*fixture, *vault.Store) {
+func own(t *testing.T, o stack.VaultOptions) (*fixture, *vault.Store) {
 	t.Helper()
-	f := setUp(t, stack.StartVault(t, stack.VaultOptions{Persistent: true}))
+	f := setUp(t, stack.StartVault(t, o))
 	cfg := f.config(t)
 	cfg.Timeout = time.Second
 	s := open(t, cfg)
@@ -26,7 +26,8 @@ func own(t *testing.T) (*fixture, *vault.Store) {
 }
 
 func TestSealed(t *testing.T) {
-	f, s := own(t)
+	t.Parallel()
+	f, s := own(t, stack.VaultOptions{})
 	if err := f.Seal(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +48,8 @@ func TestSealed(t *testing.T) {
 }
 
 func TestUnreachableAndBack(t *testing.T) {
-	f, s := own(t)
+	t.Parallel()
+	f, s := own(t, stack.VaultOptions{Persistent: true})
 	f.Kill()
 	fails(t, s, fault.Unavailable, vault.ReasonUnreachable)
 	fails(t, open(t, f.config(t)), fault.Unavailable, vault.ReasonUnreachable)
@@ -59,7 +61,8 @@ func TestUnreachableAndBack(t *testing.T) {
 
 // TestSlow pauses the server: it takes connections and does not answer.
 func TestSlow(t *testing.T) {
-	f, s := own(t)
+	t.Parallel()
+	f, s := own(t, stack.VaultOptions{})
 	if err := f.Pause(); err != nil {
 		t.Fatal(err)
 	}

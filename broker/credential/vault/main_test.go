@@ -41,7 +41,12 @@ type fixture struct {
 // fetch them from the test.
 func setUp(t *testing.T, v *stack.VaultServer) *fixture {
 	t.Helper()
-	domain, err := embedded.New(embedded.Config{})
+	return setUpDomain(t, v, embedded.Config{})
+}
+
+func setUpDomain(t *testing.T, v *stack.VaultServer, cfg embedded.Config) *fixture {
+	t.Helper()
+	domain, err := embedded.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
