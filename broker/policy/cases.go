@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"context"
 
 	"github.com/intercom-broker/intercom/broker/identity"
 	"github.com/rogpeppe/go-internal/txtar"
@@ -66,12 +65,12 @@ func runArchive(fsys fs.FS, name string, s *Snapshot) ([]CaseResult, Problems) {
 		return nil, Problems{problem}
 	}
 	archive := txtar.Parse(data)
-	if s, err = archivePolicy(archive, s); err != nil {
-		return nil, within(name, err)
-	}
 	i := slices.IndexFunc(archive.Files, func(f txtar.File) bool { return f.Name == casesFile })
 	if i < 0 {
 		return nil, Problems{{File: name, Message: "no cases", Cure: "write them after a line `-- cases --`"}}
+	}
+	if s, err = archivePolicy(archive, s); err != nil {
+		return nil, within(name, err)
 	}
 	return runLines(name, archive.Files[i].Data, firstLine(data), s)
 }

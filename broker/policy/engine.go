@@ -132,6 +132,9 @@ func (e *Engine) reload(ctx context.Context) (changed bool, err error) {
 
 func (e *Engine) swap(ctx context.Context, old *generation, s *Snapshot, src source) {
 	e.refused = ""
+	if err := e.history.add(s.revision, src); err != nil {
+		e.log.WarnContext(ctx, "policy revision not kept", "revision", s.revision, "error", err)
+	}
 	e.current.Store(&generation{snapshot: s, over: make(chan struct{})})
 	if old != nil {
 		close(old.over)
@@ -140,9 +143,6 @@ func (e *Engine) swap(ctx context.Context, old *generation, s *Snapshot, src sou
 	e.log.InfoContext(ctx, "policy loaded", "dir", e.config.Dir, "revision", s.revision, "rules", s.Rules())
 	for _, w := range s.warnings {
 		e.log.WarnContext(ctx, "policy: "+w)
-	}
-	if err := e.history.add(s.revision, src); err != nil {
-		e.log.WarnContext(ctx, "policy revision not kept", "revision", s.revision, "error", err)
 	}
 }
 

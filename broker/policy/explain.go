@@ -238,6 +238,6 @@ func (x *explainer) grants(line, name string) bool {
 		return false
 	}
 	rule, r := parseRule(values[1:])
-	return r == nil && rule.Action == x.question.Action && subjectMatch(name, rule.Subject) &&
+	return r == nil && rule.subject.literal() && rule.Action == x.question.Action && subjectMatch(name, rule.Subject) &&
 		resourceMatch(x.question.Resource.String(), rule.Resource)
 }

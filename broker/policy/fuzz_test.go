@@ -186,6 +186,9 @@ func (d *dice) aim(r *policy.Request) {
 
 // fill puts segments where a pattern has wildcards.
 func (d *dice) fill(pattern string) string {
+	if pattern == "**" {
+		pattern = "service/*"
+	}
 	if rest, ok := strings.CutSuffix(pattern, "/**"); ok {
 		pattern = d.join(rest, 2, "x", "y")
 	}

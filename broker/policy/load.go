@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/txtar"
 )
@@ -145,6 +146,9 @@ func (l *loader) line(file string, number int, line string) *refusal {
 func lineValues(line string) ([]string, *refusal) {
 	if len(line) > maxLine {
 		return nil, refuse("", "line of %d bytes; at most %d are read", len(line), maxLine)
+	}
+	if !utf8.ValidString(line) {
+		return nil, refuse("save the file as UTF-8", "invalid UTF-8")
 	}
 	values, err := splitLine(line)
 	if err != nil {

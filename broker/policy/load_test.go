@@ -46,6 +46,7 @@ func TestLoadRefuses(t *testing.T) {
 		ok + ", true, more":       `6 columns after p`,
 		`p, "a, b`:                `double quotes`,
 		"g, a":                    `1 columns after g; write g, member, role:NAME`,
+		ok + "\xff":               `invalid UTF-8`,
 		strings.Repeat("x", 9000): `line of 9000 bytes`,
 
 		rule(subject, "call", resource, "Deny"):   `unknown effect "Deny"; write deny`,
