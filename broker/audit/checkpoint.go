@@ -63,6 +63,9 @@ func (l *Log) seal(ctx context.Context, at chain) (*Seal, error) {
 // write, so a checkpoint may cover a little less than what stands before it. The caller does not hold
 // lead.
 func (l *Log) checkpoint(ctx context.Context) error {
+	if err := l.watchSegment(); err != nil {
+		return err
+	}
 	l.lead <- struct{}{}
 	at, due := l.at, l.unsigned()
 	<-l.lead
@@ -103,7 +106,11 @@ func (l *Log) publish(line []byte) error {
 		return err
 	}
 	l.cfg.Metrics.checkpointed()
-	return writeHead(l.cfg.Dir, line)
+	err := writeHead(l.cfg.Dir, line)
+	for noSpace(err) && l.reserve.release(int64(len(line))) {
+		err = writeHead(l.cfg.Dir, line)
+	}
+	return err
 }
 
 func writeHead(dir string, line []byte) error {
@@ -118,6 +125,15 @@ func firstHead(s *Seal) []byte {
 	return append(append([]byte(`{"seq":0,`), fields{}.seal(s)...), "}\n"...)
 }
 
+// isHead reports whether e can be a head: a checkpoint, or what stands there before the first. A
+// checkpoint's bytes are held against the log's where it comes by.
+func isHead(e *Entry) bool {
+	if e.Seq == 0 {
+		return e.Covers == 0 && bytes.Equal(e.Raw, firstHead(&e.Seal))
+	}
+	return e.Kind == KindCheckpoint && e.Covers < e.Seq
+}
+
 // readHead returns the last signed checkpoint.
 func readHead(dir string) (*Entry, error) {
 	text, err := readBounded(filepath.Join(dir, headFile), maxLine)
@@ -128,5 +144,6 @@ func readHead(dir string) (*Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audit: read the head: %w", err)
 	}
+	e.Raw = text
 	return &e, nil
 }

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"cmp"
 	"maps"
 	"path/filepath"
@@ -35,6 +36,17 @@ func (v *verifier) count(e *Entry) {
 	}
 }
 
+// slot is where the hash of entry seq is remembered.
+func (v *verifier) slot(seq uint64) uint64 { return (seq - v.report.First) % maxCovered }
+
+func (v *verifier) remember() {
+	if len(v.recent) < maxCovered {
+		v.recent = append(v.recent, v.at.hash)
+	} else {
+		v.recent[v.slot(v.at.seq)] = v.at.hash
+	}
+}
+
 // checkpoint holds a signature against the key and against the chain.
 func (v *verifier) checkpoint(s *Seal) {
 	v.report.Checkpoints++
@@ -43,7 +55,7 @@ func (v *verifier) checkpoint(s *Seal) {
 		v.breach(Forged, "the checkpoint is not signed by the key")
 	case s.Covers < v.report.First && s.Covers+1 != v.report.First, s.Covers >= v.at.seq, v.at.seq-s.Covers > maxCovered:
 		v.breach(Changed, "the checkpoint covers entry %d, which is not before it", s.Covers)
-	case s.Covers >= v.report.First && v.recent[s.Covers%maxCovered].String() != s.Root:
+	case s.Covers >= v.report.First && v.recent[v.slot(s.Covers)].String() != s.Root:
 		v.breach(Changed, "the checkpoint signed another entry %d: something between entry %d and it was replaced", s.Covers, v.report.Covered)
 	default:
 		v.report.Covered = max(v.report.Covered, s.Covers)
@@ -51,13 +63,13 @@ func (v *verifier) checkpoint(s *Seal) {
 }
 
 // matchHead holds the entry that the head covers, and the checkpoint that the head is, against it.
-func (v *verifier) matchHead(e *Entry) {
+func (v *verifier) matchHead(e *Entry, line []byte) {
 	switch {
 	case e.Seq == v.head.Covers && e.Hash != v.head.Root:
 		v.breach(Changed, "the signed head covers another entry %d: something after entry %d was replaced", e.Seq, v.report.Covered)
 	case e.Seq == v.head.Covers:
 		v.report.Covered = max(v.report.Covered, e.Seq)
-	case e.Seq == v.head.Seq && e.Hash != v.head.Hash:
+	case e.Seq == v.head.Seq && !bytes.Equal(v.head.Raw, append(line, '\n')):
 		v.breach(Changed, "the head is a copy of another entry %d", e.Seq)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -78,6 +79,7 @@ func Open(cfg Config) (*Log, error) {
 	if err := l.begin(); err != nil {
 		return nil, errors.Join(err, l.release())
 	}
+	l.attempt("take the inbox", l.takeInbox) // before the keeper does the same
 	l.stopped.Go(l.syncer)
 	l.stopped.Go(l.keeper)
 	return l, nil
@@ -128,10 +130,15 @@ func (l *Log) resume() (torn int64, err error) {
 }
 
 // beginFirst writes a head that covers nothing before there is a segment: a directory with segments and
-// without a head has lost it.
+// without a head has lost it, and one with a head that covers something has lost its segments.
 func (l *Log) beginFirst() error {
-	if _, err := os.Stat(filepath.Join(l.cfg.Dir, headFile)); err == nil {
-		return fmt.Errorf("audit: %s holds a signed head but no segment: the log was removed; move the directory away to begin a new one", l.cfg.Dir)
+	head, err := readHead(l.cfg.Dir)
+	switch {
+	case err == nil && head.Covers > 0:
+		return fmt.Errorf("audit: %s has a head that covers entry %d, and no segment: the log was removed; move the directory away to begin a new one",
+			l.cfg.Dir, head.Covers)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
 	}
 	l.at = newChain(0, origin())
 	s, err := l.seal(l.life, l.at)

@@ -143,8 +143,10 @@ func (l *Log) writeBatch(items []*item) error {
 	if err := l.awaitSync(); err != nil {
 		return err
 	}
-	if err := l.keepSegment(); err != nil {
-		return err
+	if l.cfg.Sync == SyncAlways {
+		if err := l.keepSegment(); err != nil {
+			return err
+		}
 	}
 	l.cfg.Metrics.batch(len(items))
 	before := l.at.seq
@@ -206,21 +208,6 @@ func (l *Log) written(began time.Time) {
 
 func full(cause error) *fault.Error {
 	return fault.New(fault.Unavailable, ReasonFull, "the audit log is full").Because(cause)
-}
-
-// keepSegment notices a segment that was deleted or moved away, and puts it back.
-func (l *Log) keepSegment() error {
-	if l.seg.there() {
-		return nil
-	}
-	l.files.Lock()
-	defer l.files.Unlock()
-	l.cfg.Logger.Error("audit: the segment was deleted or moved; putting it back", "file", l.seg.file.Name())
-	l.cfg.Metrics.restored()
-	if err := l.seg.putBack(); err != nil {
-		return l.fail("the segment "+l.seg.file.Name()+" is gone and cannot be put back", err)
-	}
-	return nil
 }
 
 // own begins an entry of the log itself.

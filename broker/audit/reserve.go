@@ -5,22 +5,24 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 )
 
 const (
 	reserveFile = "reserve"
-	// releaseStep is the least that is taken from the reserve at once, so that a full disk does not cost
-	// a truncation for every entry.
-	releaseStep = 256 << 10
+	// releaseSteps is in how many steps the reserve is given up: a full disk must not cost a truncation
+	// for every entry.
+	releaseSteps = 16
 )
 
 // reserve is disk that is held by a file. A nil reserve holds none.
 type reserve struct {
+	mu   sync.Mutex // held while the file's size changes
 	file *os.File
 	size int64        // what is to be held
-	held atomic.Int64 // what is; changed by whoever holds lead
+	held atomic.Int64 // what is
 }
 
 // openReserve holds as much as there is, up to size. Not getting it is no error: the log then begins
@@ -37,7 +39,12 @@ func openReserve(dir string, size int64) (*reserve, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audit: hold a reserve: %w", err)
 	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("audit: hold a reserve: %w", err), f.Close())
+	}
 	r := &reserve{file: f, size: size}
+	r.held.Store(min(info.Size(), size)) // what the last process could keep
 	if err := r.refill(); err != nil && !noSpace(err) {
 		return nil, errors.Join(fmt.Errorf("audit: hold a reserve: %w", err), f.Close())
 	}
@@ -50,6 +57,8 @@ func (r *reserve) refill() error {
 	if r == nil {
 		return nil
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if err := allocate(r.file, r.size); err != nil {
 		return errors.Join(err, r.file.Truncate(r.held.Load()))
 	}
@@ -63,10 +72,15 @@ func (r *reserve) refill() error {
 
 // release gives back n bytes or somewhat more, and reports whether there was something to give.
 func (r *reserve) release(n int64) bool {
-	if r == nil || r.held.Load() == 0 {
+	if r == nil {
 		return false
 	}
-	left := max(r.held.Load()-max(2*n, releaseStep), 0)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.held.Load() == 0 {
+		return false
+	}
+	left := max(r.held.Load()-max(2*n, r.size/releaseSteps), 0)
 	if r.file.Truncate(left) != nil {
 		return false
 	}

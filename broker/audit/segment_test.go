@@ -164,8 +164,12 @@ func TestADeletedDirectoryRefuses(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	err := l.Record(t.Context(), decision(audit.NewID()))
-	if f := fault.From(err); err == nil || f.Kind != fault.Unavailable || f.Reason != audit.ReasonFailed {
+	var err error
+	eventually(t, "Record refuses", func() bool {
+		err = l.Record(t.Context(), decision(audit.NewID()))
+		return err != nil
+	})
+	if f := fault.From(err); f.Kind != fault.Unavailable || f.Reason != audit.ReasonFailed {
 		t.Errorf("Record into a deleted directory: %v", err)
 	}
 	if l.Ready() == nil {

@@ -2,8 +2,8 @@ package audit
 
 import "time"
 
-// With SyncInterval an fsync begins lag/2 after the first write that it covers, which leaves the other
-// half for the disk.
+// With SyncInterval an fsync begins lag/4 after the first write that it covers, which leaves the rest for
+// the disk.
 const lag = 100 * time.Millisecond
 
 // markDirty notes a write that began at that moment.
@@ -32,12 +32,15 @@ func (l *Log) behind() time.Duration {
 // awaitSync holds back a write while an older one is not on the disk in time: otherwise a slow disk
 // would turn "at most 100 ms" into a hope.
 func (l *Log) awaitSync() error {
-	for l.behind() > lag {
-		if err := l.sync(); err != nil {
-			return err
-		}
+	if l.behind() <= lag {
+		return nil
 	}
-	return nil
+	l.files.Lock() // the fsync that is under way may do
+	l.files.Unlock()
+	if l.behind() <= lag {
+		return nil
+	}
+	return l.sync()
 }
 
 // sync makes everything that was written before the call durable. After a failed fsync the kernel may
@@ -73,12 +76,43 @@ func (l *Log) syncer() {
 			return
 		case <-l.wake:
 		}
-		timer.Reset(lag / 2)
+		timer.Reset(lag/4 - l.behind())
 		select {
 		case <-l.life.Done():
 			return
 		case <-timer.C:
-			_ = l.sync() // a failure is kept in l.failed
+			_ = l.watchSegment() // failures are kept in l.failed
+			_ = l.sync()
 		}
 	}
+}
+
+// watchSegment notices a segment that was deleted or moved away. Until then nothing is lost, as the open
+// file has it all; but when the process ends the file does, so this is looked at as often as the disk is
+// waited for.
+func (l *Log) watchSegment() error {
+	l.files.Lock()
+	there := l.seg.there()
+	l.files.Unlock()
+	if there {
+		return nil
+	}
+	l.lead <- struct{}{}
+	defer func() { <-l.lead }()
+	return l.keepSegment()
+}
+
+// keepSegment puts a segment back that is not there. The caller holds lead.
+func (l *Log) keepSegment() error {
+	l.files.Lock()
+	defer l.files.Unlock()
+	if l.seg.there() {
+		return nil
+	}
+	l.cfg.Logger.Error("audit: the segment was deleted or moved; putting it back", "file", l.seg.file.Name())
+	l.cfg.Metrics.restored()
+	if err := l.seg.putBack(); err != nil {
+		return l.fail("the segment "+l.seg.file.Name()+" is gone and cannot be put back", err)
+	}
+	return nil
 }

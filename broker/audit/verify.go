@@ -81,7 +81,7 @@ type Report struct {
 //
 // The log may be in use.
 func Verify(dir string, key ed25519.PublicKey) (Report, error) {
-	v := &verifier{dir: dir, at: newChain(0, origin()), open: map[string]Unknown{}, recent: make([]digest, maxCovered)}
+	v := &verifier{dir: dir, at: newChain(0, origin()), open: map[string]Unknown{}}
 	v.report.Key, v.report.Outside = key, key != nil
 	if key == nil {
 		var err error
@@ -102,7 +102,7 @@ type verifier struct {
 	report Report
 	head   *Entry
 	at     chain
-	recent []digest // the hashes of the last entries, by number modulo the length
+	recent []digest // the hashes of the last maxCovered entries
 	open   map[string]Unknown
 	pruned []Entry
 	first  uint64 // the number of the first segment there is
@@ -124,6 +124,9 @@ func (v *verifier) run() error {
 		return nil
 	case !head.signedBy(v.report.Key):
 		v.breach(Forged, "the head is not signed by the key")
+		return nil
+	case !isHead(head):
+		v.breach(Changed, "the head is not a checkpoint")
 		return nil
 	}
 	if err := v.segments(segments); err != nil {
@@ -203,9 +206,9 @@ func (v *verifier) entry(line []byte, segment uint64) {
 		v.breach(Changed, "entry %d calls itself %d", v.at.seq, e.Seq)
 		return
 	}
-	v.recent[e.Seq%maxCovered] = v.at.hash
-	v.matchHead(&e)
 	v.checkFirst(&e, segment)
+	v.remember()
+	v.matchHead(&e, line)
 	v.count(&e)
 }
 

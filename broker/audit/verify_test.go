@@ -134,6 +134,10 @@ func tamperings() []tampering {
 		{"the head removed", func(f files) { delete(f, "head") }, audit.Removed, "head", 1},
 		{"the head's number changed", func(f files) { f["head"] = bytes.Replace(f["head"], []byte(`"covers":`), []byte(`"covers":1`), 1) },
 			audit.Forged, "head", 1},
+		{"the head without its number", func(f files) { f["head"] = bytes.Replace(f["head"], []byte(`"seq"`), []byte(`"0"`), 1) },
+			audit.Changed, "head", 1},
+		{"the head of another time", func(f files) { f["head"] = bytes.Replace(f["head"], []byte(`:"20`), []byte(`:"19`), 1) },
+			audit.Changed, "00000004.jsonl", 0},
 		{"the head not JSON", func(f files) { f["head"] = []byte("x") }, audit.Removed, "head", 1},
 	}
 }
