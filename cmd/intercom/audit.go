@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os/user"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/intercom-broker/intercom/broker/audit"
+	"github.com/intercom-broker/intercom/cmd/internal/cli"
+)
+
+func auditCommand() *cobra.Command {
+	return group("audit", "Read and verify the audit log", auditTail(), auditVerify())
+}
+
+// operatorEvent is what an operator's command leaves in the audit log.
+func operatorEvent(action, resource string) audit.Event {
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	return audit.Event{
+		Decision: audit.NewID(), Kind: audit.KindAdmin, Time: time.Now(), Subject: "operator:" + name,
+		Proof: "local", Action: action, Resource: resource, Allow: true,
+	}
+}
+
+func auditTail() *cobra.Command {
+	var dir string
+	var cfg audit.TailConfig
+	var raw bool
+	c := &cobra.Command{
+		Use: "tail", Short: "Print the audit log, a line an entry", Args: cobra.NoArgs,
+		Example: "  intercom audit tail --audit audit --follow",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return tail(cmd.Context(), cmd.OutOrStdout(), dir, cfg, raw)
+		},
+	}
+	c.Flags().StringVar(&dir, "audit", "audit", "the audit log's directory")
+	c.Flags().BoolVarP(&cfg.Follow, "follow", "f", false, "wait for more")
+	c.Flags().IntVarP(&cfg.Last, "last", "n", 20, "how many entries before the end; 0 means all")
+	c.Flags().BoolVar(&raw, "json", false, "the entries as they stand in the log")
+	return c
+}
+
+func tail(ctx context.Context, w io.Writer, dir string, cfg audit.TailConfig, raw bool) error {
+	paint := cli.PaintFor(w)
+	for e, err := range audit.Tail(ctx, dir, cfg) {
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return err
+		case raw:
+			fmt.Fprintf(w, "%s\n", e.Raw)
+		default:
+			printEntry(w, paint, e)
+		}
+	}
+	return nil
+}
+
+func printEntry(w io.Writer, paint cli.Paint, e audit.Entry) {
+	at := e.Time.Format("2006-01-02T15:04:05.000Z07:00")
+	switch e.Kind {
+	case audit.KindDecision:
+		verdict := paint.Bad("deny ")
+		if e.Allow {
+			verdict = paint.Good("allow")
+		}
+		fmt.Fprintf(w, "%s %s %s %s %s %s %s\n", at, e.Decision, verdict, e.Subject+onBehalf(e), e.Action, e.Resource, paint.Dim(e.Rule))
+	case audit.KindOutcome:
+		fmt.Fprintf(w, "%s %s   %s %s\n", at, e.Decision, e.Result, paint.Dim(strings.TrimSpace(versioned(e)+" "+e.Duration.Round(time.Microsecond).String())))
+	case audit.KindAdmin:
+		fmt.Fprintf(w, "%s %s %s %s %s %s %s\n", at, e.Decision, paint.Warn("admin"), e.Subject, e.Action, e.Resource, paint.Dim(e.Why))
+	default:
+		fmt.Fprintf(w, "%s %s\n", at, paint.Dim(string(e.Kind)))
+	}
+}
+
+func onBehalf(e audit.Entry) string {
+	if e.User == "" {
+		return ""
+	}
+	return " for " + e.User
+}
+
+func versioned(e audit.Entry) string {
+	if e.Credential == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s@%d", e.Credential, e.Version)
+}
+
+func auditVerify() *cobra.Command {
+	var dir, key string
+	c := &cobra.Command{
+		Use: "verify", Short: "Verify the audit log's chain and signatures; names the first broken entry", Args: cobra.NoArgs,
+		Example: "  intercom audit verify --audit audit --key audit-public-key.pem",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return verify(cmd.OutOrStdout(), dir, key)
+		},
+	}
+	c.Flags().StringVar(&dir, "audit", "audit", "the audit log's directory")
+	c.Flags().StringVar(&key, "key", "", "a file with the public half of the log's key, kept elsewhere; the one beside the log proves less")
+	return c
+}
+
+func verify(w io.Writer, dir, keyFile string) error {
+	var key ed25519.PublicKey
+	if keyFile != "" {
+		var err error
+		if key, err = audit.ReadPublicKey(keyFile); err != nil {
+			return err
+		}
+	}
+	report, err := audit.Verify(dir, key)
+	if err != nil {
+		return err
+	}
+	out, err := json.MarshalIndent(report, "", "  ")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "%s\n", out)
+	return nil
+}

@@ -1,0 +1,291 @@
+package dev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/intercom-broker/intercom/broker"
+	"github.com/intercom-broker/intercom/broker/credential"
+	"github.com/intercom-broker/intercom/broker/credential/sealed"
+	"github.com/intercom-broker/intercom/broker/embedded"
+	"github.com/intercom-broker/intercom/broker/secret"
+	"github.com/intercom-broker/intercom/broker/strict"
+	"github.com/intercom-broker/intercom/policies"
+	"github.com/intercom-broker/intercom/sidecar"
+)
+
+// Config says where the walk takes place.
+type Config struct {
+	// Dir gets everything that is written; it is created when missing. Empty means a new temporary
+	// directory that Close removes.
+	Dir string
+	// Sidecar is the address of the sidecar beside orders; empty means 127.0.0.1:4140, or a free port
+	// when that is taken.
+	Sidecar string
+}
+
+// World is everything that runs, with its addresses.
+type World struct {
+	// Dir is where everything is written.
+	Dir string
+	// Issuer is the web door, Sidecar and Orders are URLs; the others are host:port.
+	Issuer, Sidecar, Orders             string
+	Mesh, Egress, Admin, Inventory, CRM string
+	SidecarAdmin                        string
+
+	temporary bool
+	stop      context.CancelFunc
+	running   *errgroup.Group
+}
+
+// The user and the password that crm wants. The password is made anew at every start.
+const crmUser = "intercom"
+
+// Start starts everything and returns when all of it is ready.
+func Start(ctx context.Context, cfg Config) (_ *World, err error) {
+	w, err := newWorld(cfg)
+	if err != nil {
+		return nil, err
+	}
+	ctx, w.stop = context.WithCancel(ctx)
+	w.running, ctx = errgroup.WithContext(ctx)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.Close())
+		}
+	}()
+	for _, step := range []func(context.Context) error{w.startDomain, w.startDemos, w.writeFiles, w.startBroker, w.startSidecar} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return w, w.ready(ctx)
+}
+
+func newWorld(cfg Config) (w *World, err error) {
+	w = &World{Dir: cfg.Dir, temporary: cfg.Dir == ""}
+	if w.temporary {
+		if w.Dir, err = os.MkdirTemp("", "intercom-dev-"); err != nil {
+			return nil, err
+		}
+	} else if err := os.MkdirAll(w.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	if w.Dir, err = filepath.Abs(w.Dir); err != nil {
+		return nil, err
+	}
+	w.Sidecar = "http://" + sidecarAddress(cfg.Sidecar)
+	return w, nil
+}
+
+// sidecarAddress is the port that all examples name, where it is free.
+func sidecarAddress(want string) string {
+	switch {
+	case strings.HasSuffix(want, ":0"):
+		return freeAddress()
+	case want != "":
+		return want
+	}
+	if l, err := net.Listen("tcp", "127.0.0.1:4140"); err == nil {
+		l.Close()
+		return l.Addr().String()
+	}
+	return freeAddress()
+}
+
+// freeAddress returns an address that nobody listens on. Somebody could take it before we do; the start
+// then fails and says so.
+func freeAddress() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "127.0.0.1:0"
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// Close stops everything, and removes the directory if it was a temporary one.
+func (w *World) Close() error {
+	w.stop()
+	err := w.running.Wait()
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	if w.temporary {
+		err = errors.Join(err, os.RemoveAll(w.Dir))
+	}
+	return err
+}
+
+// Wait returns when something that should run has ended.
+func (w *World) Wait() error { return w.running.Wait() }
+
+// socket is the Workload API of one workload.
+func (w *World) socket(workload string) string {
+	return "unix://" + filepath.Join(w.Dir, workload+".sock")
+}
+
+// workloads have a Workload API each. The operator is the person at the keyboard.
+var workloads = [...]string{"broker", "orders", "operator"}
+
+func (w *World) startDomain(ctx context.Context) error {
+	domain, err := embedded.New(embedded.Config{})
+	if err != nil {
+		return err
+	}
+	for _, name := range workloads {
+		api, err := domain.Listen(filepath.Join(w.Dir, name+".sock"), domain.ID("/"+name))
+		if err != nil {
+			return err
+		}
+		w.running.Go(func() error { return api.Run(ctx) })
+	}
+	return nil
+}
+
+func (w *World) startDemos(ctx context.Context) error {
+	password, err := w.sampleCredentials(ctx)
+	if err != nil {
+		return err
+	}
+	w.Issuer = "http://" + freeAddress()
+	for _, d := range []struct {
+		name string
+		demo func() (*demo, error)
+		at   *string
+	}{
+		{"inventory", func() (*demo, error) { return newDemo(ctx, "inventory", inventory(w.Issuer)) }, &w.Inventory},
+		{"crm", func() (*demo, error) { return newDemo(ctx, "crm", crm(crmUser, password)) }, &w.CRM},
+		{"orders", func() (*demo, error) { return newDemo(ctx, "orders", orders(w.Sidecar)) }, &w.Orders},
+	} {
+		service, err := d.demo()
+		if err != nil {
+			return err
+		}
+		*d.at = service.address
+		w.running.Go(func() error { return service.run(ctx) })
+	}
+	w.Orders = "http://" + w.Orders
+	return nil
+}
+
+func (w *World) path(name string) string { return filepath.Join(w.Dir, name) }
+
+// sampleCredentials seals what crm wants, and returns the password so that crm can compare.
+func (w *World) sampleCredentials(ctx context.Context) (secret.Value, error) {
+	keyFile := w.path("key")
+	key, err := sealed.CreateKey(keyFile)
+	if errors.Is(err, fs.ErrExist) {
+		key, err = sealed.ReadKey("file:" + keyFile)
+	}
+	if err != nil {
+		return secret.Value{}, err
+	}
+	store, err := sealed.Open(sealed.Config{Path: w.path("credentials.sealed"), Key: key})
+	if err != nil {
+		return secret.Value{}, err
+	}
+	password := secret.FromString(randomText())
+	_, err = store.Write(ctx, "crm/login", credential.Fields{"username": secret.FromString(crmUser), "password": password})
+	return password, err
+}
+
+// writeFiles writes what an operator would write: the policy and the service file.
+func (w *World) writeFiles(context.Context) error {
+	if err := os.MkdirAll(w.path("services"), 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(w.path("services"), "demo.yaml"), []byte(w.serviceFile()), 0o600); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(w.path("policy")); err != nil {
+		return err
+	}
+	return os.CopyFS(w.path("policy"), policies.FS())
+}
+
+func (w *World) serviceFile() string {
+	return `version: 1
+owner: demo
+services:
+  # A token for the audience "inventory". Plain http, so it cannot be bound to the caller's certificate.
+  inventory:
+    upstream: { url: "http://` + w.Inventory + `", dial: [127.0.0.0/8] }
+    token: { audience: inventory, bind: none }
+  # The broker puts user and password into the request; orders never sees them.
+  crm:
+    upstream: { url: "http://` + w.CRM + `", dial: [127.0.0.0/8] }
+    inject: { basic: { credential: crm/login } }
+`
+}
+
+func (w *World) startBroker(ctx context.Context) error {
+	log, err := os.OpenFile(w.path("broker.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	cfg, err := w.brokerConfig(log)
+	if err != nil {
+		return err
+	}
+	b, err := broker.New(ctx, cfg)
+	if err != nil {
+		return errors.Join(err, log.Close())
+	}
+	at := b.Addresses()
+	w.Mesh, w.Egress, w.Admin = at.Mesh, at.Egress, at.Admin
+	w.running.Go(func() error {
+		defer log.Close()
+		return b.Run(ctx)
+	})
+	return nil
+}
+
+func (w *World) brokerConfig(log io.Writer) (broker.Config, error) {
+	issuer, err := url.Parse(w.Issuer)
+	if err != nil {
+		return broker.Config{}, err
+	}
+	return broker.Config{
+		Version: 1, Issuer: strict.URL{URL: *issuer},
+		Identity:  broker.Identity{Socket: w.socket("broker")},
+		Listen:    broker.Listen{Mesh: "127.0.0.1:0", Egress: "127.0.0.1:0", Admin: "127.0.0.1:0", Web: broker.Web{Address: issuer.Host}},
+		Policy:    w.path("policy"),
+		Services:  w.path("services"),
+		Store:     broker.Store{Sealed: &broker.Sealed{Path: w.path("credentials.sealed"), Key: strict.Ref{Scheme: "file", Name: w.path("key")}}},
+		Audit:     broker.Audit{Dir: w.path("audit")},
+		LogOutput: log,
+		Unsafe:    broker.Unsafe{WebPlaintext: true, HTTPIssuer: true},
+	}, nil
+}
+
+func (w *World) startSidecar(ctx context.Context) error {
+	address, err := url.Parse(w.Sidecar)
+	if err != nil {
+		return err
+	}
+	log, err := os.OpenFile(w.path("sidecar.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	s, err := sidecar.New(ctx, w.sidecarConfig(address.Host, log))
+	if err != nil {
+		return errors.Join(fmt.Errorf("the sidecar: %w", err), log.Close())
+	}
+	w.SidecarAdmin = s.Addresses().Admin
+	w.running.Go(func() error {
+		defer log.Close()
+		return s.Run(ctx)
+	})
+	return nil
+}
