@@ -11,7 +11,7 @@ import (
 // machine stood still for a good part of one, and only then, failures say nothing and load runs again.
 func onSteadyMachine(t *testing.T, load func() []error) {
 	t.Helper()
-	const tolerated = 250 * time.Millisecond
+	const tolerated = 500 * time.Millisecond
 	for range 4 {
 		stop, worst := make(chan struct{}), make(chan time.Duration)
 		go watchStalls(stop, worst)
@@ -27,7 +27,7 @@ func onSteadyMachine(t *testing.T, load func() []error) {
 		}
 		return
 	}
-	t.Skip("the machine stands still too often for SVIDs of 2 s")
+	t.Error("the machine stands still too often for SVIDs of 2 s")
 }
 
 // watchStalls sends the longest time by which a tick of 5 ms was late.

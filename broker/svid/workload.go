@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/bundle/jwtbundle"
@@ -18,7 +19,7 @@ import (
 // behind its socket.
 const (
 	firstPause = 250 * time.Millisecond
-	maxPause   = 5 * time.Second
+	maxPause   = 2 * time.Second
 )
 
 // openSocket connects, starts both watches, and waits for the first SVID.
@@ -51,7 +52,7 @@ func (s *Source) checkSocket() error {
 	return workloadapi.ValidateAddress(s.cfg.Socket)
 }
 
-// awaitFirst waits for an SVID, and for the JWT bundles as long as it is not clear that there are none.
+// awaitFirst waits for an SVID, and then for an answer about JWT bundles, which may be that there are none.
 func (s *Source) awaitFirst(ctx context.Context, x509, jwt *watch) error {
 	s.cfg.Logger.Info("waiting for an SVID", "socket", s.cfg.Socket, "at_most", s.cfg.Wait)
 	limit := time.NewTimer(s.cfg.Wait)
@@ -66,6 +67,10 @@ func (s *Source) awaitFirst(ctx context.Context, x509, jwt *watch) error {
 			return fmt.Errorf("waiting for an X.509-SVID from the Workload API at %s: %w", s.cfg.Socket, ctx.Err())
 		}
 	}
+	jwt.forget() // an answer from before we had an identity says nothing
+	if jwt.good.Load() {
+		return nil
+	}
 	select {
 	case <-jwt.heard:
 	case <-limit.C:
@@ -79,6 +84,7 @@ type watch struct {
 	source *Source
 	what   string
 	heard  chan struct{}   // filled by every answer, good or bad
+	good   atomic.Bool     // there was a good one
 	closed <-chan struct{} // closed with the Source
 }
 
@@ -92,7 +98,7 @@ func (w *watch) run(stream func() error) {
 	for {
 		_ = stream() // the watcher was told
 		select {
-		case <-time.After(maxPause / 2):
+		case <-time.After(maxPause):
 		case <-w.closed:
 			return
 		}
@@ -102,6 +108,13 @@ func (w *watch) run(stream func() error) {
 func (w *watch) fail(err error) {
 	w.source.failed(w.what, err)
 	w.tell()
+}
+
+func (w *watch) forget() {
+	select {
+	case <-w.heard:
+	default:
+	}
 }
 
 func (w *watch) tell() {
@@ -140,6 +153,7 @@ func (w *watch) OnJWTBundlesUpdate(bundles *jwtbundle.Set) {
 	}
 	w.source.swap(func(old state) state { return state{svid: old.svid, x509: old.x509, jwt: bundles} })
 	w.source.succeeded(w.what)
+	w.good.Store(true)
 	w.tell()
 }
 
