@@ -114,7 +114,7 @@ func (l *Log) publish(line []byte) error {
 }
 
 func writeHead(dir string, line []byte) error {
-	if err := replaceFile(filepath.Join(dir, headFile), line, 0o600); err != nil {
+	if err := writeFile(filepath.Join(dir, headFile), line, 0o600); err != nil {
 		return fmt.Errorf("audit: write the head: %w", err)
 	}
 	return nil

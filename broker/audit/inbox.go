@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // inboxDir takes the entries of operator's commands while a process holds the log. A file in it is one
@@ -28,7 +29,10 @@ const (
 // not a process holds it. An error means that the command must not go on.
 func Append(ctx context.Context, dir string, e Event) error {
 	e.Kind = KindAdmin
-	l, err := Open(Config{Dir: dir})
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	l, err := Open(Config{Dir: dir, Reserve: reserveIn(dir)})
 	if errors.Is(err, ErrLocked) {
 		return post(dir, e)
 	}
@@ -36,6 +40,15 @@ func Append(ctx context.Context, dir string, e Event) error {
 		return err
 	}
 	return errors.Join(l.Record(ctx, e), l.Close())
+}
+
+// reserveIn returns what the log in dir is configured to hold back, which a command does not know.
+func reserveIn(dir string) int64 {
+	info, err := os.Stat(filepath.Join(dir, reserveFile))
+	if err != nil || info.Size() == 0 {
+		return -1
+	}
+	return info.Size()
 }
 
 // post leaves e for the process that holds the log.
@@ -48,7 +61,7 @@ func post(dir string, e Event) error {
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
-	if err := replaceFile(filepath.Join(inbox, NewID()+inboxExt), text, 0o600); err != nil {
+	if err := writeFile(filepath.Join(inbox, NewID()+inboxExt), text, 0o600); err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
 	return nil

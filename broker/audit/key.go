@@ -72,7 +72,7 @@ func createKey(dir string) (Signer, error) {
 }
 
 func writePEM(path, kind string, der []byte, mode os.FileMode) error {
-	if err := replaceFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), mode); err != nil {
+	if err := writeFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), mode); err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
 	return nil

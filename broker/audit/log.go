@@ -102,7 +102,7 @@ func (l *Log) begin() error {
 		return err
 	}
 	if torn > 0 {
-		l.cfg.Logger.Warn("audit: cut off what a killed process had not finished", "bytes", torn, "segment", l.seg.file.Name())
+		l.cfg.Logger.Warn("audit: cut off what a killed process had not finished", "bytes", torn, "segment", l.seg.path)
 	}
 	return l.checkpoint(l.life)
 }

@@ -176,7 +176,7 @@ func (l *Log) append(items []*item) error {
 			l.written(began)
 			return nil
 		case damaged || !noSpace(err):
-			return l.fail("write "+l.seg.file.Name(), err)
+			return l.fail("write "+l.seg.path, err)
 		case !l.reserve.release(int64(len(lines))):
 			return full(err)
 		}

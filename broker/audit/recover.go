@@ -41,7 +41,7 @@ func recoverLast(dir string, segments []uint64) (*recovered, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
-	s := &segment{file: file, number: number, size: w.end, began: w.began, events: w.events}
+	s := &segment{file: file, path: path, number: number, size: w.end, began: w.began, events: w.events}
 	return &recovered{segment: s, last: w.at, torn: w.size - w.end}, nil
 }
 

@@ -45,6 +45,7 @@ func segmentsOf(dir string) ([]uint64, error) {
 // segment is the file that is written to.
 type segment struct {
 	file   *os.File
+	path   string
 	number uint64
 	size   int64     // up to the end of the last whole entry
 	began  time.Time // when its first line was written
@@ -59,42 +60,46 @@ func createSegment(dir string, number uint64, at *chain, now time.Time) (*segmen
 	next := *at
 	path := filepath.Join(dir, segmentName(number))
 	line := next.add(nil, f)
-	if err := replaceFile(path, line, 0o600); err != nil {
-		return nil, fmt.Errorf("audit: begin a segment: %w", err)
-	}
-	file, err := openSegment(path)
+	file, err := replaceFile(path, line, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("audit: begin a segment: %w", err)
 	}
 	*at = next
-	return &segment{file: file, number: number, size: int64(len(line)), began: now}, nil
+	return &segment{file: file, path: path, number: number, size: int64(len(line)), began: now}, nil
 }
 
 // replaceFile writes a file as a whole or not at all: a new one, on the disk, under a name that stands
-// for the old or the new at any moment.
-func replaceFile(path string, content []byte, mode os.FileMode) (err error) {
+// for the old or the new at any moment. It returns the file, open for appending, so that the one that was
+// written is the one that is gone on with.
+func replaceFile(path string, content []byte, mode os.FileMode) (*os.File, error) {
 	temp := path + tempSuffix
-	defer func() {
-		if err != nil {
-			_ = os.Remove(temp)
-		}
-	}()
-	if err := writeSynced(temp, content, mode); err != nil {
-		return err
+	f, err := os.OpenFile(temp, os.O_RDWR|os.O_APPEND|os.O_CREATE|os.O_TRUNC, mode)
+	if err != nil {
+		return nil, err
 	}
-	if err := os.Rename(temp, path); err != nil {
-		return err
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Sync()
 	}
-	return syncDir(filepath.Dir(path))
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close(), os.Remove(temp))
+	}
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
-func writeSynced(path string, content []byte, mode os.FileMode) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+// writeFile is replaceFile for a file that nothing is appended to.
+func writeFile(path string, content []byte, mode os.FileMode) error {
+	f, err := replaceFile(path, content, mode)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(content)
-	return errors.Join(err, f.Sync(), f.Close())
+	return f.Close()
 }
 
 func syncDir(dir string) error {
@@ -128,7 +133,7 @@ func (s *segment) there() bool {
 	if err != nil {
 		return false
 	}
-	named, err := os.Stat(s.file.Name())
+	named, err := os.Stat(s.path)
 	return err == nil && os.SameFile(mine, named)
 }
 
@@ -139,10 +144,7 @@ func (s *segment) putBack() error {
 	if _, err := s.file.ReadAt(content, 0); err != nil {
 		return err
 	}
-	if err := replaceFile(s.file.Name(), content, 0o600); err != nil {
-		return err
-	}
-	file, err := openSegment(s.file.Name())
+	file, err := replaceFile(s.path, content, 0o600)
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func (l *Log) sync() error {
 	defer l.syncing.Store(0)
 	began := time.Now()
 	if err := l.seg.file.Sync(); err != nil {
-		return l.fail("fsync "+l.seg.file.Name(), err)
+		return l.fail("fsync "+l.seg.path, err)
 	}
 	l.cfg.Metrics.synced(time.Since(began))
 	return nil
@@ -109,10 +109,10 @@ func (l *Log) keepSegment() error {
 	if l.seg.there() {
 		return nil
 	}
-	l.cfg.Logger.Error("audit: the segment was deleted or moved; putting it back", "file", l.seg.file.Name())
+	l.cfg.Logger.Error("audit: the segment was deleted or moved; putting it back", "file", l.seg.path)
 	l.cfg.Metrics.restored()
 	if err := l.seg.putBack(); err != nil {
-		return l.fail("the segment "+l.seg.file.Name()+" is gone and cannot be put back", err)
+		return l.fail("the segment "+l.seg.path+" is gone and cannot be put back", err)
 	}
 	return nil
 }

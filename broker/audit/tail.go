@@ -55,9 +55,23 @@ func (t *tail) run(ctx context.Context) error {
 	}
 	number, err := segmentWith(t.dir, t.cfg.From)
 	for err == nil && number > 0 {
-		number, err = t.segment(ctx, number)
+		var next uint64
+		if next, err = t.segment(ctx, number); t.cfg.Follow && errors.Is(err, os.ErrNotExist) {
+			next, err = t.lost(ctx, number)
+		}
+		number = next
 	}
 	return err
+}
+
+// lost waits for a segment that was listed and is not there: it is put back, or it was deleted for its
+// age and the next one there is follows.
+func (t *tail) lost(ctx context.Context, number uint64) (next uint64, err error) {
+	if err := t.wait(ctx); err != nil {
+		return 0, err
+	}
+	next, err = segmentAfter(t.dir, number-1)
+	return max(next, number), err
 }
 
 // segment yields one segment's entries and returns the number of the next, or zero at the end.
