@@ -125,6 +125,9 @@ func kids(t *testing.T, r *keyring.Ring) (ids []string) {
 		}
 		ids = append(ids, k.KeyID)
 	}
+	if !slices.IsSorted(ids) {
+		t.Errorf("replicas that know the same would serve it in different orders: %q", ids)
+	}
 	return ids
 }
 
@@ -291,6 +294,31 @@ func TestKeyTakenOutOfTheStore(t *testing.T) {
 		synctest.Wait()
 		if store.size() != 1 || r.Ready() != nil {
 			t.Errorf("%d keys in the store, ready: %v", store.size(), r.Ready())
+		}
+	})
+}
+
+// late is a store that lists only later what it was told.
+type late struct {
+	*shared
+	from time.Time
+}
+
+func (l late) Keys(ctx context.Context) ([]keyring.PublicKey, error) {
+	if time.Now().Before(l.from) {
+		return nil, nil
+	}
+	return l.shared.Keys(ctx)
+}
+
+func TestStoreListsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := start(t, keyring.Config{Publisher: late{newShared(), time.Now().Add(15 * time.Second)}})
+		for range 60 {
+			if err := r.Ready(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
 		}
 	})
 }

@@ -2,7 +2,6 @@ package keyring_test
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -54,14 +53,17 @@ func TestRetiredKeyOutlivesItsTokens(t *testing.T) {
 		a, _ := start(t, cfg)
 		b, _ := start(t, cfg)
 		last, first := sign(t, a)
-		signed := time.Now()
-		for {
+		began, signed := time.Now(), time.Now()
+		for range 3600 {
 			time.Sleep(time.Second)
 			token, kid := sign(t, a)
 			if kid != first {
 				break
 			}
 			last, signed = token, time.Now()
+		}
+		if life := signed.Sub(began); life < 10*time.Minute-10*time.Second || life > 10*time.Minute+10*time.Second {
+			t.Errorf("the first key signed for %v", life)
 		}
 		time.Sleep(time.Until(signed.Add(5*time.Minute - time.Second)))
 		for _, r := range []*keyring.Ring{a, b} {
@@ -131,57 +133,6 @@ func TestManyDeadReplicas(t *testing.T) {
 type dumb struct{ *shared }
 
 func (dumb) Keys(context.Context) ([]keyring.PublicKey, error) { return nil, nil }
-
-// FuzzForeignEntries: whatever stands in the shared store, the set stays whole and holds our own key, and
-// nothing in it is private, or under a kid that is not its own.
-func FuzzForeignEntries(f *testing.F) {
-	good := open(&testing.T{}, keyring.Config{})
-	set, _ := good.JWKS()
-	var jwks struct{ Keys []json.RawMessage }
-	if err := json.Unmarshal(set, &jwks); err != nil {
-		f.Fatal(err)
-	}
-	for _, jwk := range []string{
-		string(jwks.Keys[0]), "", "null", "{}", `{"kty":"oct","k":"c2VjcmV0","alg":"HS256"}`, `{"kty":"RSA","n":"AQAB","e":"AQAB"}`,
-		`{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}`, `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`,
-		`{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`,
-	} {
-		f.Add("kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", []byte(jwk), int64(4102444800), "replica")
-		f.Add("../../kid\x00\"", []byte(jwk), int64(-1), "\xff")
-	}
-	f.Fuzz(func(t *testing.T, kid string, jwk []byte, until int64, replica string) {
-		store := listed{{ID: kid, JWK: jwk, Until: time.Unix(until, 0), Replica: replica}}
-		r := open(t, keyring.Config{Publisher: store, Algorithm: keyring.EdDSA})
-		_, own := sign(t, r)
-		if !serves(t, r, own) {
-			t.Error("our own key is not served")
-		}
-	})
-}
-
-// listed is a store that somebody else wrote.
-type listed []keyring.PublicKey
-
-func (listed) Publish(context.Context, keyring.PublicKey) error    { return nil }
-func (l listed) Keys(context.Context) ([]keyring.PublicKey, error) { return l, nil }
-func (listed) Remove(context.Context, string) error                { return nil }
-
-// FuzzDecodePublicKey: what decodes encodes, and decodes as the same again.
-func FuzzDecodePublicKey(f *testing.F) {
-	f.Add(keyring.PublicKey{ID: "a", JWK: []byte("{}"), Until: time.Unix(1, 0), Replica: "r"}.Encode())
-	f.Add([]byte("null"))
-	f.Add([]byte(`{"until":"9999-12-31T23:59:60Z"}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		k, err := keyring.DecodePublicKey(data)
-		if err != nil {
-			return
-		}
-		again, err := keyring.DecodePublicKey(k.Encode())
-		if err != nil || again.ID != k.ID || string(again.JWK) != string(k.JWK) || !again.Until.Equal(k.Until) {
-			t.Errorf("%+v became %+v, %v", k, again, err)
-		}
-	})
-}
 
 func BenchmarkSign(b *testing.B) {
 	for _, alg := range []string{keyring.ES256, keyring.EdDSA} {

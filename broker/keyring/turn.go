@@ -65,8 +65,7 @@ func (r *Ring) turn(ctx context.Context) {
 // forgets those whose last token is dead.
 func (r *Ring) rotate() {
 	now := r.cfg.Now()
-	due := r.active.since.Add(r.cfg.Rotate)
-	if r.next == nil && !now.Before(due.Add(-r.cfg.lead())) {
+	if r.next == nil && !now.Before(r.active.since.Add(r.cfg.Rotate-r.cfg.lead())) {
 		next, err := r.generate()
 		if err != nil {
 			r.cfg.Logger.Error("no next signing key could be made", "error", err)
@@ -74,7 +73,7 @@ func (r *Ring) rotate() {
 		}
 		r.next = next
 	}
-	if n := r.next; n != nil && !now.Before(due) && !n.known.IsZero() && !now.Before(n.known.Add(r.cfg.lead())) {
+	if n := r.next; n != nil && !n.known.IsZero() && !now.Before(n.known.Add(r.cfg.lead())) {
 		r.active.until = now.Add(r.tail())
 		r.retired = append(r.retired, r.active)
 		n.since = now
