@@ -136,13 +136,13 @@ func (e *Engine) swap(ctx context.Context, old *generation, s *Snapshot, src sou
 		e.log.WarnContext(ctx, "policy revision not kept", "revision", s.revision, "error", err)
 	}
 	e.current.Store(&generation{snapshot: s, over: make(chan struct{})})
-	if old != nil {
-		close(old.over)
-	}
 	e.config.Metrics.loaded(s)
 	e.log.InfoContext(ctx, "policy loaded", "dir", e.config.Dir, "revision", s.revision, "rules", s.Rules())
 	for _, w := range s.warnings {
 		e.log.WarnContext(ctx, "policy: "+w)
+	}
+	if old != nil {
+		close(old.over)
 	}
 }
 

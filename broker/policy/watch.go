@@ -34,21 +34,20 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	poll := time.NewTicker(e.config.poll(w))
 	defer poll.Stop()
+	_, _ = e.reload(ctx) // what changed since Open
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-poll.C:
-			w.add()
 		case event := <-w.events():
 			if !w.concerns(event) {
 				continue
 			}
-			w.add()
 			w.settle(ctx)
 		case <-w.errors(): // events were lost
-			w.add()
 		}
+		w.renew()            // first, so that no change falls between reading and watching
 		_, _ = e.reload(ctx) // it has logged what is wrong, and the old policy stays
 	}
 }
@@ -90,9 +89,11 @@ func (w *watch) close() {
 	}
 }
 
-// add watches the directory that has the name now; the system followed the old one.
-func (w *watch) add() {
+// renew watches the directory that has the name now. Adding alone would not do: the watcher takes the old
+// directory's farewell for the new one's and lets go of both.
+func (w *watch) renew() {
 	if w.notify != nil {
+		_ = w.notify.Remove(w.dir)
 		_ = w.notify.Add(w.dir)
 	}
 }
