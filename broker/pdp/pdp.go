@@ -5,6 +5,7 @@ package pdp
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -79,7 +80,8 @@ func (s *Service) explainDecision(ctx context.Context, id string) (policy.Explan
 	if err != nil {
 		return policy.Explanation{}, err
 	}
-	for _, e := range entries {
+	// The last word counts: a grant that was withdrawn has a second decision under its id.
+	for _, e := range slices.Backward(entries) {
 		if e.Kind == audit.KindDecision && e.Decision == id {
 			return s.explainRecorded(ctx, e.Event)
 		}

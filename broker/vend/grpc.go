@@ -34,7 +34,8 @@ func (d *server) Lease(ctx context.Context, req *intercomv1.LeaseRequest) (*inte
 	return lease.response(), nil
 }
 
-// response puts the fields on the wire: here and nowhere else do they leave their closures.
+// response puts the fields on the wire: here and nowhere else do they leave their closures. Go prints
+// fields that are marked debug_redact all the same, so a response is for the stream and never for a log.
 func (l Lease) response() *intercomv1.LeaseResponse {
 	fields := make(map[string][]byte, len(l.Fields))
 	for name, value := range l.Fields {

@@ -94,7 +94,7 @@ func watched(t *testing.T) *live {
 	if l.services, err = service.Open(t.Context(), service.Config{Dir: filepath.Dir(l.servicesFile)}); err != nil {
 		t.Fatal(err)
 	}
-	if l.policy, err = policy.Open(t.Context(), policy.Config{Dir: filepath.Dir(l.rulesFile)}); err != nil {
+	if l.policy, err = policy.Open(t.Context(), policy.Config{Dir: filepath.Dir(l.rulesFile), Poll: 100 * time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -112,9 +112,13 @@ func watched(t *testing.T) *live {
 	return l
 }
 
+// put replaces a file at once, as whoever maintains such files should.
 func put(t *testing.T, name, content string) {
 	t.Helper()
-	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+	if err := os.WriteFile(name+".new", []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(name+".new", name); err != nil {
 		t.Fatal(err)
 	}
 }
