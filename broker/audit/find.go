@@ -39,13 +39,14 @@ func Find(dir, decision string) ([]Entry, error) {
 	return found, nil
 }
 
-// complete reports whether nothing more of a decision can follow.
+// complete reports whether nothing more of a decision can follow. One that was allowed has an outcome; a
+// second decision, by which the grant was withdrawn, comes before that.
 func complete(found []Entry) bool {
 	if len(found) == 0 {
 		return false
 	}
-	last := found[len(found)-1]
-	return last.Kind != KindDecision || !last.Allow
+	first, last := found[0], found[len(found)-1]
+	return last.Kind == KindOutcome || first.Kind != KindDecision || !first.Allow
 }
 
 // since leaves out the segments that ended before the decision was made.
