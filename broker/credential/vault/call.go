@@ -72,7 +72,7 @@ func (s *Store) do(ctx context.Context, op string, r request, into any) error {
 	if !is(err, ReasonPermissionDenied) || s.session.confirm(ctx, l) {
 		return err
 	}
-	if l, err = s.session.instead(ctx, l); err != nil {
+	if l, err = s.session.await(ctx, l); err != nil {
 		return err
 	}
 	return s.caller.send(ctx, l.data, op, r, into)

@@ -3,9 +3,11 @@ package vault_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -87,14 +89,29 @@ func TestSlow(t *testing.T) {
 	reads(t, s, "crm/login")
 }
 
-// TestNobodyThere dials an address that drops what is sent to it.
+// TestNobodyThere dials an address that drops what is sent to it: a listener whose queue is full.
 func TestNobodyThere(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = l.Close()
-	cfg := vault.Config{Address: "https://" + l.Addr().String(), Identity: nobodyButToken(t), Timeout: time.Second}
+	defer func() { _ = syscall.Close(fd) }()
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
+	for {
+		conn, err := net.DialTimeout("tcp", address, 100*time.Millisecond)
+		if err != nil {
+			break
+		}
+		defer func() { _ = conn.Close() }()
+	}
+	cfg := vault.Config{Address: "https://" + address, Identity: nobodyButToken(t), Timeout: time.Second}
 	fails(t, open(t, cfg), fault.Unavailable, vault.ReasonUnreachable)
 }
 
@@ -121,6 +138,16 @@ func TestNoMount(t *testing.T) {
 	f.Call(t, http.MethodPut, "sys/policies/acl/"+f.policy, map[string]any{"policy": rules("nowhere")})
 	cfg := f.config(t)
 	cfg.Mount = "nowhere"
+	fails(t, open(t, cfg), fault.Internal, vault.ReasonNoMount)
+}
+
+// TestVersion1 points at an engine without versions, where data/crm/login is a name like any other.
+func TestVersion1(t *testing.T) {
+	f := setUp(t, stack.Vault(t))
+	cfg := f.config(t)
+	cfg.Mount = f.Mount(t, "kv", map[string]any{"version": "1"})
+	f.Call(t, http.MethodPut, "sys/policies/acl/"+f.policy, map[string]any{"policy": rules(cfg.Mount)})
+	f.Call(t, http.MethodPost, cfg.Mount+"/data/crm/login", map[string]any{"data": map[string]any{"password": planted}})
 	fails(t, open(t, cfg), fault.Internal, vault.ReasonNoMount)
 }
 
@@ -159,13 +186,12 @@ func TestForeignAnswers(t *testing.T) {
 		kind   fault.Kind
 		reason string
 	}{
-		"a gateway's page":     {status(http.StatusBadGateway, "<html>"+planted), fault.Unavailable, vault.ReasonFailed},
-		"a page":               {status(http.StatusOK, "<html>"+planted), fault.Unavailable, vault.ReasonFailed},
-		"an endless answer":    {endless, fault.Unavailable, vault.ReasonFailed},
-		"an endless error":     {status(http.StatusInternalServerError, strings.Repeat(planted, 1<<20)), fault.Unavailable, vault.ReasonFailed},
-		"a break":              {hangUp, fault.Unavailable, vault.ReasonUnreachable},
-		"a teapot":             {status(http.StatusTeapot, `{"errors":["short and stout"]}`), fault.Internal, vault.ReasonRefused},
-		"a redirect elsewhere": {redirect("http://vault.example:8200/v1/" + path), fault.Unavailable, vault.ReasonUnreachable},
+		"a gateway's page":  {status(http.StatusBadGateway, "<html>"+planted), fault.Unavailable, vault.ReasonFailed},
+		"a page":            {status(http.StatusOK, "<html>"+planted), fault.Unavailable, vault.ReasonFailed},
+		"an endless answer": {endless, fault.Unavailable, vault.ReasonFailed},
+		"an endless error":  {status(http.StatusInternalServerError, strings.Repeat(planted, 1<<20)), fault.Unavailable, vault.ReasonFailed},
+		"a break":           {hangUp, fault.Unavailable, vault.ReasonUnreachable},
+		"a teapot":          {status(http.StatusTeapot, `{"errors":["short and stout"]}`), fault.Internal, vault.ReasonRefused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tap.instead(path, c.h)
@@ -178,6 +204,10 @@ func TestForeignAnswers(t *testing.T) {
 				t.Errorf("sent %d times", n)
 			}
 		})
+	}
+	tap.instead(path, redirect("http://vault.example:8200/v1/"+path))
+	if e := fails(t, s, fault.Unavailable, vault.ReasonUnreachable); !strings.Contains(e.Error(), "refusing to send a token over plain http") {
+		t.Errorf("followed the redirect: %v", e)
 	}
 	tap.instead(path, nil)
 	reads(t, s, "crm/login")

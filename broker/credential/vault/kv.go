@@ -19,15 +19,9 @@ type dataAnswer struct {
 }
 
 type versionMetadata struct {
-	Version   uint64    `json:"version"`
-	Created   time.Time `json:"created_time"`
-	Deletion  stamp     `json:"deletion_time"` // of a deleted version, or when this one will be
-	Destroyed bool      `json:"destroyed"`
-}
-
-// gone reports whether the version is there in name only.
-func (m versionMetadata) gone() bool {
-	return m.Destroyed || m.Version == 0 || !m.Deletion.IsZero() && !m.Deletion.After(time.Now())
+	Version  uint64    `json:"version"`
+	Created  time.Time `json:"created_time"`
+	Deletion stamp     `json:"deletion_time"` // when this version will be deleted
 }
 
 // writeAnswer and metadataAnswer have the numbers of versions.

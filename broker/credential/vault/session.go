@@ -173,35 +173,30 @@ func (s *session) tell() {
 }
 
 // current returns the login, waits for the first one, and fails with the reason while there is none.
-func (s *session) current(ctx context.Context) (*login, error) {
-	return s.await(ctx, func(*login) bool { return true })
-}
+func (s *session) current(ctx context.Context) (*login, error) { return s.await(ctx, nil) }
 
-// instead returns a login other than the one that was found dead.
-func (s *session) instead(ctx context.Context, dead *login) (*login, error) {
-	select {
-	case s.ask <- dead:
-	case <-s.done:
-	default: // a login or a renewal is under way, or it waits after a failure
-	}
-	return s.await(ctx, func(l *login) bool { return l.pulse != dead.pulse })
-}
-
-// await waits for a login that fits. A failure ends the wait: the next attempt may be far off.
-func (s *session) await(ctx context.Context, fits func(*login) bool) (*login, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+// await waits for a login, and for another than dead unless that is nil. A failure ends the wait: the next
+// attempt may be far off.
+func (s *session) await(ctx context.Context, dead *login) (*login, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout) // whatever the caller, or our Identity, does
 	defer cancel()
+	ask := s.ask
+	if dead == nil {
+		ask = nil
+	}
 	for {
 		s.mu.Lock()
 		l, failed, next, changed := s.login, s.failure, s.next, s.changed
 		s.mu.Unlock()
-		if l.good(time.Now()) && fits(l) {
+		if l.good(time.Now()) && (dead == nil || l.pulse != dead.pulse) {
 			return l, nil
 		}
 		if failed != nil {
 			return nil, retryAt(failed, next)
 		}
 		select {
+		case ask <- dead:
+			ask = nil
 		case <-changed:
 		case <-s.done:
 			return nil, fault.New(fault.Internal, ReasonClosed, "the credential store is closed")

@@ -63,11 +63,13 @@ func (s *Store) Read(ctx context.Context, name credential.Name) (credential.Cred
 	}
 	var answer dataAnswer
 	err := s.do(ctx, "read", get(s.path("data", name), nil), &answer)
-	if err == errNotFound || err == nil && answer.Data.Metadata.gone() {
+	switch {
+	case err == errNotFound: // Vault says so of deleted and destroyed versions too
 		return credential.Credential{}, credential.Unknown(name)
-	}
-	if err != nil {
+	case err != nil:
 		return credential.Credential{}, err
+	case answer.Data.Metadata.Version == 0:
+		return credential.Credential{}, final(ReasonNoMount, "the credential store is not set up: its mount is of another kind", errForeign)
 	}
 	return answer.credential(name), nil
 }

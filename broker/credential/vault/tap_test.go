@@ -19,6 +19,7 @@ type tap struct {
 	*httptest.Server
 	mu       sync.Mutex
 	counts   map[string]int
+	refused  map[string]int // by Vault itself
 	answer   map[string]http.HandlerFunc
 	headers  http.Header // of the latest request
 	logins   string      // what counts as a login
@@ -40,10 +41,18 @@ func newTap(t *testing.T, f *fixture) *tap {
 		config.RootCAs = x509.NewCertPool()
 		config.RootCAs.AppendCertsFromPEM(pem)
 	}
-	tap := &tap{counts: map[string]int{}, answer: map[string]http.HandlerFunc{}, logins: "auth/" + f.jwt + "/login"}
+	tap := &tap{counts: map[string]int{}, refused: map[string]int{}, answer: map[string]http.HandlerFunc{}, logins: "auth/" + f.jwt + "/login"}
 	tap.upstream = &httputil.ReverseProxy{
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(to) },
 		Transport: &http.Transport{TLSClientConfig: config},
+		ModifyResponse: func(r *http.Response) error {
+			if r.StatusCode >= http.StatusBadRequest {
+				tap.mu.Lock()
+				defer tap.mu.Unlock()
+				tap.refused[strings.TrimPrefix(r.Request.URL.Path, "/v1/")]++
+			}
+			return nil
+		},
 	}
 	tap.Server = httptest.NewServer(tap)
 	t.Cleanup(tap.Close)
@@ -75,6 +84,12 @@ func (p *tap) count(path string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.counts[path]
+}
+
+func (p *tap) refusedBy(path string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.refused[path]
 }
 
 func (p *tap) loginCount() int { return p.count(p.logins) }
