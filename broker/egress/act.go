@@ -2,6 +2,7 @@ package egress
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httputil"
 	"sync/atomic"
@@ -23,8 +24,9 @@ type act struct {
 	ctx     context.Context // the caller's, and ours to end
 	began   time.Time
 	writer  writer
-	bytes   atomic.Int64 // of both bodies, or of the upgraded connection
-	span    trace.Span   // nil unless sampled
+	bytes   atomic.Int64          // of both bodies, or of the upgraded connection
+	broken  atomic.Pointer[error] // why the request's body ended early
+	span    trace.Span            // nil unless sampled
 	cancel  context.CancelCauseFunc
 
 	target   target
@@ -79,6 +81,9 @@ func (a *act) serve() error {
 // end records the outcome, also when the stream was aborted by a panic of net/http's own making.
 func (a *act) end() {
 	if a.cancel != nil {
+		if cut, ok := errors.AsType[*fault.Error](context.Cause(a.ctx)); ok {
+			a.outcome.Err = cut
+		}
 		a.cancel(nil)
 	}
 	if a.grant != nil {

@@ -43,11 +43,11 @@ func (a *act) classify(err error) *fault.Error {
 	if cut, ok := errors.AsType[*fault.Error](context.Cause(a.ctx)); ok {
 		return cut
 	}
-	if body, ok := errors.AsType[*bodyError](err); ok {
-		return fault.New(fault.InvalidRequest, ReasonBody, "the request's body could not be read to its end").Because(body)
+	if body := a.broken.Load(); body != nil {
+		return fault.New(fault.InvalidRequest, ReasonBody, "the request's body could not be read to its end").Because(*body)
 	}
 	if a.in.Context().Err() != nil {
-		return fault.New(fault.Timeout, ReasonGone, "the caller did not wait for the answer").Because(err)
+		return gone()
 	}
 	reason, message := upstreamReason(err)
 	kind := fault.Unavailable
@@ -55,6 +55,11 @@ func (a *act) classify(err error) *fault.Error {
 		kind = fault.Timeout
 	}
 	return fault.New(kind, reason, message).Because(err)
+}
+
+// gone wraps context.Canceled, by which the audit log tells it from a failure.
+func gone() *fault.Error {
+	return fault.New(fault.Timeout, ReasonGone, "the caller did not wait for the answer").Because(context.Canceled)
 }
 
 func upstreamReason(err error) (reason, message string) {

@@ -59,11 +59,18 @@ func (a *act) receive(res *http.Response) error {
 		return nil
 	}
 	a.scrub(res.Trailer)
-	res.Body = &responseBody{res.Body, a, res}
+	body := &responseBody{ReadCloser: res.Body, act: a, res: res}
+	if a.in.ContentLength != 0 {
+		// The HTTP/2 transport does not see that the context ended while it reads from a caller who is silent.
+		upstream := res.Body
+		body.stop = context.AfterFunc(a.ctx, func() { _ = upstream.Close() })
+	}
+	res.Body = body
 	return nil
 }
 
-// requestBody counts, and marks what goes wrong on the caller's side, so that nobody blames the upstream.
+// requestBody counts, and keeps what goes wrong on the caller's side, so that nobody blames the upstream:
+// net/http ends the request's context with it, and what the transport then says first is a matter of luck.
 type requestBody struct {
 	io.ReadCloser
 	act *act
@@ -73,22 +80,18 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.act.bytes.Add(int64(n))
 	if err != nil && err != io.EOF {
-		err = &bodyError{err}
+		b.act.broken.Store(&err)
 	}
 	return n, err
 }
-
-type bodyError struct{ cause error }
-
-func (e *bodyError) Error() string { return "reading the request's body: " + e.cause.Error() }
-func (e *bodyError) Unwrap() error { return e.cause }
 
 // responseBody counts, remembers what ended the stream, and looks at the trailer, which is complete when
 // the body is closed.
 type responseBody struct {
 	io.ReadCloser
-	act *act
-	res *http.Response
+	act  *act
+	res  *http.Response
+	stop func() bool // nil where the request has no body
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
@@ -101,6 +104,9 @@ func (b *responseBody) Read(p []byte) (int, error) {
 }
 
 func (b *responseBody) Close() error {
+	if b.stop != nil {
+		b.stop()
+	}
 	err := b.ReadCloser.Close()
 	b.act.scrub(b.res.Trailer)
 	return err

@@ -5,8 +5,6 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
-
-	"github.com/intercom-broker/intercom/broker/fault"
 )
 
 // writer is the caller's side. It remembers what was answered and holds interim answers to the same rules
@@ -34,7 +32,7 @@ func (w *writer) WriteHeader(status int) {
 func (w *writer) Write(p []byte) (int, error) {
 	n, err := w.ResponseWriter.Write(p)
 	if err != nil && w.act.outcome.Err == nil {
-		w.act.outcome.Err = fault.New(fault.Timeout, ReasonGone, "the caller did not wait for the answer").Because(err)
+		w.act.outcome.Err = gone()
 	}
 	return n, err
 }

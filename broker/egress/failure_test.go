@@ -1,0 +1,140 @@
+package egress_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/intercom-broker/intercom/broker/egress"
+	"github.com/intercom-broker/intercom/broker/fault"
+)
+
+const headerTimeout = 100 * time.Millisecond
+
+func impatient(cfg *egress.Config) { cfg.HeaderTimeout = headerTimeout }
+
+// breaking takes the connection from net/http, says text and closes.
+func breaking(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		_, _ = io.WriteString(c, text)
+		_ = c.Close()
+	}
+}
+
+func TestUpstreamFailures(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	d := newDoor(t, "  x: http://x\n", impatient, func(cfg *egress.Config) { cfg.Metrics = egress.NewMetrics(registry) })
+	stop := make(chan struct{})
+	_, slow := upstream(t, func(http.ResponseWriter, *http.Request) { <-stop })
+	defer close(stop)
+	_, mute := upstream(t, breaking(""))
+	_, noise := upstream(t, breaking("SSH-2.0-OpenSSH_9\r\n"))
+	plain, _ := upstream(t, echo)
+	untrusted := httptest.NewTLSServer(http.HandlerFunc(echo))
+	untrusted.Config.ErrorLog = quiet
+	defer untrusted.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := "http://" + l.Addr().String()
+	_ = l.Close()
+
+	tests := map[string]struct {
+		flow   string
+		status int
+		code   string
+	}{
+		"refused":    {at(closed), 502, egress.ReasonUnreachable},
+		"unresolved": {at("http://no-such-host.invalid"), 502, egress.ReasonUnresolved},
+		"untrusted":  {at(untrusted.URL), 502, egress.ReasonTLS},
+		"no-tls":     {at(strings.Replace(plain, "http:", "https:", 1)), 502, egress.ReasonTLS},
+		"guarded":    {`"` + plain + `"`, 502, egress.ReasonDial},
+		"by-name":    {`"` + strings.Replace(plain, "127.0.0.1", "localhost", 1) + `"`, 502, egress.ReasonDial},
+		"mapped":     {`"` + strings.Replace(plain, "127.0.0.1", "[::ffff:127.0.0.1]", 1) + `"`, 502, egress.ReasonDial},
+		"metadata":   {`"http://169.254.169.254"`, 502, egress.ReasonDial},
+		"mute":       {mute, 502, egress.ReasonBroken},
+		"noise":      {noise, 502, egress.ReasonBroken},
+		"slow":       {slow, 504, egress.ReasonTimeout},
+	}
+	lines := ""
+	for name, test := range tests {
+		lines += strings.Replace(crm(test.flow), "crm:", name+":", 1)
+	}
+	d.services(t, lines)
+	for name, test := range tests {
+		a := do(t, d.client(t, "h2"), "GET", "https://"+name+"/")
+		p := problem(t, a)
+		if a.StatusCode != test.status || p.Status != test.status || p.Code != test.code || p.Decision == "" {
+			t.Errorf("%s: %d %+v", name, a.StatusCode, p)
+		}
+		if strings.Contains(a.body, "127.0.0.1") || strings.Contains(a.body, "invalid") {
+			t.Errorf("%s: names the address: %s", name, a.body)
+		}
+		if e := d.journal.outcome(t, a.decision()); e.Result == "ok" {
+			t.Errorf("%s: recorded as %+v", name, e)
+		}
+	}
+	if got := sum(t, registry, "intercom_egress_upstream_failures_total"); got != float64(len(tests)) {
+		t.Errorf("%v failures counted, want %d", got, len(tests))
+	}
+}
+
+// TestBrokenStreamIsBroken: what ends early at the upstream must not look whole to the caller.
+func TestBrokenStreamIsBroken(t *testing.T) {
+	half := strings.Repeat("half", 4096) // more than what is held back before the head goes out
+	_, short := upstream(t, breaking("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"+half))
+	_, chunked := upstream(t, breaking("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4000\r\n"+half+"\r\n"))
+	d := newDoor(t, crm(short)+strings.Replace(crm(chunked), "crm:", "chunked:", 1))
+	protocols(t, func(t *testing.T, proto string) {
+		for _, name := range []string{"crm", "chunked"} {
+			res := open(t, d.client(t, proto), "GET", "https://"+name+"/", nil)
+			if body, err := io.ReadAll(res.Body); err == nil {
+				t.Errorf("%s: read %q and no error", name, body)
+			}
+			if e := d.journal.outcome(t, res.Header.Get(fault.DecisionHeader)); e.Result != "unavailable" {
+				t.Errorf("%s: recorded as %+v", name, e)
+			}
+		}
+	})
+}
+
+// TestCallerGoes away in the middle of a stream: the upstream is let go, and not blamed.
+func TestCallerGoes(t *testing.T) {
+	gone := make(chan struct{}, 1)
+	_, flow := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprint(w, "first")
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+		gone <- struct{}{}
+	})
+	registry := prometheus.NewRegistry()
+	d := newDoor(t, crm(flow), func(cfg *egress.Config) { cfg.Metrics = egress.NewMetrics(registry) })
+	protocols(t, func(t *testing.T, proto string) {
+		res := open(t, d.client(t, proto), "GET", "https://crm/", nil)
+		_, _ = io.ReadFull(res.Body, make([]byte, 5))
+		_ = res.Body.Close()
+		select {
+		case <-gone:
+		case <-time.After(5 * time.Second):
+			t.Fatal("the upstream was not let go")
+		}
+		if e := d.journal.outcome(t, res.Header.Get(fault.DecisionHeader)); e.Result != "canceled" {
+			t.Errorf("recorded as %+v", e)
+		}
+	})
+	if got := sum(t, registry, "intercom_egress_upstream_failures_total"); got != 0 {
+		t.Errorf("%v upstream failures", got)
+	}
+}

@@ -1,0 +1,275 @@
+package egress_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/intercom-broker/intercom/broker/egress"
+	"github.com/intercom-broker/intercom/broker/fault"
+)
+
+// open sends a request and returns the response with its body unread.
+func open(t *testing.T, c *http.Client, method, url string, body io.Reader) *http.Response {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, method, url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = res.Body.Close() })
+	return res
+}
+
+// TestEventsAreLive sends the second event only after the first has arrived.
+func TestEventsAreLive(t *testing.T) {
+	next := make(chan string, 1)
+	_, flow := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+		w.Header().Set("Content-Length", "33") // as if its length were known: the type alone says that it is live
+		for range 3 {
+			_, _ = fmt.Fprintf(w, "data: %s\n\n", <-next)
+			w.(http.Flusher).Flush()
+		}
+	})
+	d := newDoor(t, crm(flow))
+	protocols(t, func(t *testing.T, proto string) {
+		next <- "one"
+		res := open(t, d.client(t, proto), "GET", "https://crm/events", nil)
+		lines := bufio.NewReader(res.Body)
+		for i, event := range []string{"one", "two", "six"} {
+			if line, err := lines.ReadString('\n'); err != nil || line != "data: "+event+"\n" {
+				t.Fatalf("got %q, %v", line, err)
+			}
+			_, _ = lines.Discard(1)
+			if i < 2 {
+				next <- []string{"two", "six"}[i]
+			}
+		}
+	})
+}
+
+// TestBodiesAreStreamed sends more than the door may ever hold, both ways.
+func TestBodiesAreStreamed(t *testing.T) {
+	const size = 64 << 20
+	_, flow := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		sum := sha256.New()
+		n, err := io.Copy(io.MultiWriter(sum, io.Discard), r.Body)
+		_, _ = fmt.Fprintf(w, "%d %v %x %d\n", n, err, sum.Sum(nil)[:4], r.ContentLength)
+		_, _ = io.CopyN(w, zeros{}, size)
+	})
+	d := newDoor(t, crm(flow))
+	protocols(t, func(t *testing.T, proto string) {
+		for _, length := range []int64{size, -1} {
+			r, err := http.NewRequestWithContext(t.Context(), "POST", "https://crm/upload", io.LimitReader(zeros{}, size))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.ContentLength = length
+			before := allocated()
+			res, err := d.client(t, proto).Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewReader(res.Body)
+			line, _ := lines.ReadString('\n')
+			sum := sha256.New()
+			_, _ = io.CopyN(sum, zeros{}, size)
+			if want := fmt.Sprintf("%d <nil> %x %d\n", size, sum.Sum(nil)[:4], length); line != want {
+				t.Errorf("got %q, want %q", line, want)
+			}
+			if n, err := io.Copy(io.Discard, lines); n != size || err != nil {
+				t.Errorf("got %d bytes, %v", n, err)
+			}
+			_ = res.Body.Close()
+			if grown := allocated() - before; grown > size {
+				t.Errorf("%d MB were allocated for %d MB that passed through three hops", grown>>20, 2*size>>20)
+			}
+			outcome := d.journal.outcome(t, res.Header.Get(fault.DecisionHeader))
+			if outcome.Bytes < 2*size {
+				t.Errorf("recorded %d bytes", outcome.Bytes)
+			}
+		}
+	})
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+func allocated() int64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.TotalAlloc)
+}
+
+func TestResponsesAreScrubbed(t *testing.T) {
+	_, flow := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Trailer", "X-Sum, Set-Cookie, X-Leak")
+		h.Set("Link", "</style.css>; rel=preload")
+		h.Add("Set-Cookie", "session=early")
+		h.Set("X-Leak", r.Header.Get("Authorization"))
+		w.WriteHeader(http.StatusEarlyHints)
+		h.Set("Set-Cookie", "session=1")
+		h.Set("Authorization", r.Header.Get("Authorization"))
+		h.Set("X-Echo", "you sent "+strings.TrimPrefix(r.Header.Get("Authorization"), "Basic "))
+		h.Set("X-Password", password)
+		h.Set("Intercom-Decision", "forged")
+		h.Set("Proxy-Authenticate", "Basic")
+		h.Set("Alt-Svc", `h3=":443"`)
+		h.Set("Connection", "X-Hop")
+		h.Set("X-Hop", "1")
+		h.Set("X-App", "kept")
+		h.Set("Location", "https://elsewhere.test/")
+		h.Set("Etag", `"1"`)
+		w.WriteHeader(http.StatusFound)
+		_, _ = io.WriteString(w, "body")
+		h.Set("X-Sum", "2")
+		h.Set("Set-Cookie", "session=late")
+		h.Set("X-Leak", password)
+		h.Set(http.TrailerPrefix+"X-Late", basic)
+	})
+	d := newDoor(t, crm(flow))
+	protocols(t, func(t *testing.T, proto string) {
+		var early []http.Header
+		a := do(t, d.client(t, proto), "GET", "https://crm/", func(r *http.Request) { *r = *r.WithContext(traceEarly(r.Context(), &early)) })
+		if a.StatusCode != http.StatusFound || a.body != "body" || a.Header.Get("Location") == "" || a.Header.Get("X-App") != "kept" || a.Header.Get("Etag") == "" {
+			t.Errorf("what was kept: %d %v", a.StatusCode, a.Header)
+		}
+		for _, name := range []string{"Set-Cookie", "Authorization", "X-Echo", "X-Password", "X-Leak", "Proxy-Authenticate", "Alt-Svc", "X-Hop"} {
+			if v, ok := a.Header[name]; ok {
+				t.Errorf("%s came back: %q", name, v)
+			}
+		}
+		if d := a.decision(); d == "forged" || d == "" || len(a.Header[fault.DecisionHeader]) != 1 {
+			t.Errorf("decision %q", a.Header[fault.DecisionHeader])
+		}
+		if v := a.Trailer["X-Leak"]; v == nil { // it was announced
+			delete(a.Trailer, "X-Leak")
+		}
+		if diff := cmp.Diff(http.Header{"X-Sum": {"2"}}, a.Trailer); diff != "" {
+			t.Errorf("trailer: %s", diff)
+		}
+		if len(early) != 1 || early[0].Get("Link") == "" || early[0].Get("Set-Cookie") != "" || early[0].Get("X-Leak") != "" {
+			t.Errorf("early hints: %v", early)
+		}
+	})
+}
+
+// dial opens a WebSocket through the door.
+func (d *door) dial(t *testing.T, path string) *websocket.Conn {
+	t.Helper()
+	c, res, err := websocket.Dial(t.Context(), "https://crm"+path, &websocket.DialOptions{HTTPClient: d.client(t, "http/1.1"), Subprotocols: []string{"chat"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Header.Get(fault.DecisionHeader) == "" || res.Header.Get("Set-Cookie") != "" || c.Subprotocol() != "chat" {
+		t.Errorf("answered %v", res.Header)
+	}
+	t.Cleanup(func() { _ = c.CloseNow() })
+	return c
+}
+
+// talk is a WebSocket service that echoes, for callers with the right credential.
+func talk(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Set-Cookie", "session=1")
+	if r.Header.Get("Authorization") != basic {
+		http.Error(w, "no", http.StatusForbidden)
+		return
+	}
+	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"chat"}, InsecureSkipVerify: true})
+	if err != nil {
+		return
+	}
+	defer func() { _ = c.CloseNow() }()
+	for {
+		kind, data, err := c.Read(r.Context())
+		if err != nil || c.Write(r.Context(), kind, data) != nil {
+			return
+		}
+	}
+}
+
+func say(t *testing.T, c *websocket.Conn, text string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := c.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if _, data, err := c.Read(ctx); err != nil || string(data) != text {
+		t.Fatalf("got %q, %v", data, err)
+	}
+}
+
+func TestWebSocket(t *testing.T) {
+	_, plain := upstream(t, talk)
+	d := newDoor(t, crm(plain))
+	secure := d.secureUpstream(t, talk)
+	for name, flow := range map[string]string{"http": plain, "https": secure} {
+		t.Run(name, func(t *testing.T) {
+			d.services(t, crm(flow))
+			c := d.dial(t, "/chat")
+			for range 3 {
+				say(t, c, strings.Repeat("\n\n hello", 1000))
+			}
+			if err := c.Close(websocket.StatusNormalClosure, "bye"); err != nil {
+				t.Error(err)
+			}
+			last := d.journal.last(t)
+			if last.Result != "ok" || last.Bytes < 6*8000 {
+				t.Errorf("recorded as %+v", last)
+			}
+		})
+	}
+}
+
+func TestWebSocketRefusedByTheUpstream(t *testing.T) {
+	_, flow := upstream(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusForbidden) })
+	d := newDoor(t, crm(flow))
+	client := d.client(t, "http/1.1")
+	for range 2 { // the connection is as good as before
+		_, res, err := websocket.Dial(t.Context(), "https://crm/", &websocket.DialOptions{HTTPClient: client})
+		if err == nil || res.StatusCode != http.StatusForbidden {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// TestUnaskedSwitchIsAFailure: an upstream that switches protocols by itself would get a tunnel.
+func TestUnaskedSwitchIsAFailure(t *testing.T) {
+	_, flow := upstream(t, func(w http.ResponseWriter, _ *http.Request) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+		_ = c.Close()
+	})
+	d := newDoor(t, crm(flow))
+	protocols(t, func(t *testing.T, proto string) {
+		a := do(t, d.client(t, proto), "GET", "https://crm/")
+		if p := problem(t, a); a.StatusCode != http.StatusBadGateway || p.Code != egress.ReasonBroken {
+			t.Errorf("got %d %+v", a.StatusCode, p)
+		}
+	})
+}
