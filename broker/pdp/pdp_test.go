@@ -258,6 +258,19 @@ func TestAWithdrawnGrantIsExplainedByItsLastDecision(t *testing.T) {
 	}
 }
 
+func TestAConditionThatReadWhatIsNotRecordedIsSaid(t *testing.T) {
+	b := newBench(t)
+	b.change(t, rules+`p, spiffe://a.test/orders, vend, credential/x, allow, r.properties.open == 'yes'`+"\n")
+	open := policy.Entity{Type: "credential", ID: "x", Properties: map[string]any{"open": "yes"}}
+	g, err := b.other.Check(as(t.Context(), "orders"), policy.ActionVend, open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, _, err := b.ExplainDecision(as(t.Context(), "auditor"), g.ID); err != nil || !e.Allow || !strings.Contains(e.Why, "not recorded") {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
 func TestRefusedQuestions(t *testing.T) {
 	client := newBench(t).client(t, "operator")
 	good := func(change func(*intercomv1.EvaluateRequest)) *intercomv1.EvaluateRequest {
