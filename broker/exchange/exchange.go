@@ -111,7 +111,7 @@ func (s *Service) Exchange(ctx context.Context, r Request) (issued Issued, err e
 		return Issued{}, err
 	}
 	// 7. Mint.
-	signed, expiry, err := s.mint(ctx, caller, subject, found.Token.Audience, scope, cnf)
+	signed, expiry, err := s.mint(ctx, order{caller, subject, found.Token.Audience, scope, cnf})
 	if err != nil {
 		return Issued{}, err
 	}

@@ -18,7 +18,7 @@ import (
 // Mint mints a token for an act that g allows already: egress puts it into the caller's request. The
 // caller is its subject. A cnf that is not empty binds it.
 func (s *Service) Mint(ctx context.Context, g *pep.Grant, audience string, scope []string, cnf string) (secret.Value, time.Time, error) {
-	signed, expiry, err := s.mint(ctx, g.Principal, nil, audience, scope, cnf)
+	signed, expiry, err := s.mint(ctx, order{caller: g.Principal, audience: audience, scope: scope, cnf: cnf})
 	if err != nil {
 		return secret.Value{}, time.Time{}, fault.WithDecision(err, g.ID)
 	}
@@ -30,20 +30,29 @@ func (s *Service) Mint(ctx context.Context, g *pep.Grant, audience string, scope
 	return signed, expiry, nil
 }
 
+// order is what a token shall say.
+type order struct {
+	caller   identity.Principal
+	subject  *Subject // nil: the caller itself
+	audience string
+	scope    []string
+	cnf      string
+}
+
 // mint signs. The token ends before everything that it rests on does.
-func (s *Service) mint(ctx context.Context, caller identity.Principal, subject *Subject, audience string, scope []string, cnf string) (secret.Value, time.Time, error) {
+func (s *Service) mint(ctx context.Context, o order) (secret.Value, time.Time, error) {
 	now := s.now()
 	claims := token.Claims{
-		Issuer: s.Issuer, Subject: caller.Subject(), ClientID: caller.Subject(), Audience: []string{audience},
-		IssuedAt: now, Expiry: earliest(now.Add(s.maxLife()), caller.NotAfter()), Scope: scope, Confirmation: cnf,
+		Issuer: s.Issuer, Subject: o.caller.Subject(), ClientID: o.caller.Subject(), Audience: []string{o.audience},
+		IssuedAt: now, Expiry: earliest(now.Add(s.maxLife()), o.caller.NotAfter()), Scope: o.scope, Confirmation: o.cnf,
 	}
-	if subject != nil {
-		act, err := subject.act(caller)
+	if o.subject != nil {
+		act, err := o.subject.act(o.caller)
 		if err != nil {
 			return secret.Value{}, time.Time{}, err
 		}
-		claims.Subject, claims.Act = subject.Workload.ID.String(), act
-		claims.Expiry = earliest(claims.Expiry, subject.Workload.NotAfter)
+		claims.Subject, claims.Act = o.subject.Workload.ID.String(), act
+		claims.Expiry = earliest(claims.Expiry, o.subject.Workload.NotAfter)
 	}
 	// A NumericDate counts whole seconds here: rounding up would outlive the proof.
 	claims.Expiry = claims.Expiry.Truncate(time.Second)

@@ -53,18 +53,16 @@ func (d Duration) String() string { return time.Duration(d).String() }
 // Size is a number of bytes such as 64MiB, 512KiB or 1048576.
 type Size int64
 
-var units = [...]struct {
-	suffix string
-	bytes  int64
-}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}, {"", 1}}
-
 // UnmarshalYAML implements [yaml.Unmarshaler].
 func (s *Size) UnmarshalYAML(n *yaml.Node) error {
 	const want = "a size such as 64MiB"
 	if tag := n.ShortTag(); n.Kind != yaml.ScalarNode || tag != "!!str" && tag != "!!int" {
 		return mismatch(n, want)
 	}
-	for _, u := range units {
+	for _, u := range [...]struct {
+		suffix string
+		bytes  int64
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}, {"", 1}} {
 		number, ok := strings.CutSuffix(n.Value, u.suffix)
 		if !ok {
 			continue
