@@ -6,12 +6,17 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // Admin serves /healthz, /readyz, /metrics and /debug/pprof/. A check returns why its part is not ready;
 // its text is for operators.
+//
+// The listener asks nobody who they are and a profile shows memory, so on loopback it answers only to
+// names of loopback: a web page on the same machine that points a name of its own at 127.0.0.1 is
+// refused.
 func (t *Telemetry) Admin(checks map[string]func() error) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -24,7 +29,32 @@ func (t *Telemetry) Admin(checks map[string]func() error) http.Handler {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return mux
+	return sameMachine(mux)
+}
+
+// sameMachine refuses a foreign Host on connections that came over loopback.
+func sameMachine(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		local, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+		if local != nil && local.IP.IsLoopback() && !isLoopback(hostOf(r.Host)) {
+			http.Error(w, "this listener answers to localhost only", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// hostOf returns host without its port, where it has one.
+func hostOf(hostport string) string {
+	if host, _, err := net.SplitHostPort(hostport); err == nil {
+		return host
+	}
+	return strings.Trim(hostport, "[]")
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func ready(w http.ResponseWriter, checks map[string]func() error) {
@@ -52,7 +82,7 @@ func CheckLoopback(address string) error {
 	if err != nil {
 		return fmt.Errorf("want host:port, got %q", address)
 	}
-	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+	if isLoopback(host) {
 		return nil
 	}
 	return fmt.Errorf("%s is not on loopback, and this listener asks nobody who they are", address)

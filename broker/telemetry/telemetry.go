@@ -2,24 +2,20 @@
 //
 // It is imported by assemblies only; everything else takes a logger, a tracer, a registerer. README.md
 // beside this file lists every metric with its labels, which are bounded: no label holds what a caller
-// chose.
+// chose. A test of each assembly holds the list against what is registered, with [Undocumented].
 package telemetry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"strings"
+	"runtime"
+	"runtime/debug"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
-	"go.opentelemetry.io/otel/sdk/resource"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -46,68 +42,64 @@ func (c Config) service() string {
 	return c.Service
 }
 
+func (c Config) version() string {
+	if c.Version != "" {
+		return c.Version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}
+
+func (c Config) level() (level slog.Level, err error) {
+	if c.LogLevel == "" {
+		return slog.LevelInfo, nil
+	}
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return 0, fmt.Errorf("log level %q: want debug, info, warn or error", c.LogLevel)
+	}
+	return level, nil
+}
+
 // Telemetry holds one process's logger, registry and tracer provider.
 type Telemetry struct {
 	logger   *slog.Logger
 	registry *prometheus.Registry
-	traces   *sdktrace.TracerProvider
+	traces   *traces
 }
 
 // New builds Telemetry. It does not wait for the collector.
 func New(ctx context.Context, cfg Config) (*Telemetry, error) {
-	var level slog.Level
-	if cfg.LogLevel != "" {
-		if err := level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
-			return nil, fmt.Errorf("log level %q: want debug, info, warn or error", cfg.LogLevel)
-		}
+	level, err := cfg.level()
+	if err != nil {
+		return nil, err
 	}
 	out := cfg.LogOutput
 	if out == nil {
 		out = os.Stderr
 	}
-	traces, err := newTraces(ctx, cfg)
-	if err != nil {
+	t := &Telemetry{logger: newLogger(out, level).With("service", cfg.service()), registry: newRegistry(cfg)}
+	if t.traces, err = newTraces(ctx, cfg, t.logger); err != nil {
 		return nil, err
 	}
-	handler := slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level})
-	return &Telemetry{
-		logger:   slog.New(traced{handler}).With("service", cfg.service()),
-		registry: newRegistry(),
-		traces:   traces,
-	}, nil
+	return t, nil
 }
 
-func newRegistry() *prometheus.Registry {
+func newRegistry(cfg Config) *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector(),
-	)
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registerBuildInfo(r, cfg)
 	return r
 }
 
-func newTraces(ctx context.Context, cfg Config) (*sdktrace.TracerProvider, error) {
-	about := resource.NewSchemaless(attribute.String("service.name", cfg.service()), attribute.String("service.version", cfg.Version))
-	if cfg.OTLPEndpoint == "" {
-		return sdktrace.NewTracerProvider(sdktrace.WithResource(about), sdktrace.WithSampler(sdktrace.NeverSample())), nil
-	}
-	if !strings.HasPrefix(cfg.OTLPEndpoint, "http://") && !strings.HasPrefix(cfg.OTLPEndpoint, "https://") {
-		return nil, errors.New("the collector is a URL: http://host:4317 or https://host:4317")
-	}
-	exporter, err := otlptracegrpc.New(ctx, otlptracegrpc.WithEndpointURL(cfg.OTLPEndpoint))
-	if err != nil {
-		return nil, fmt.Errorf("traces: %w", err)
-	}
-	return sdktrace.NewTracerProvider(
-		sdktrace.WithResource(about), sdktrace.WithBatcher(exporter), sdktrace.WithSampler(sampler(cfg.SampleRatio)),
-	), nil
-}
-
-// sampler keeps the choice of who called us; a new trace is recorded by ratio.
-func sampler(ratio float64) sdktrace.Sampler {
-	if ratio <= 0 || ratio >= 1 {
-		return sdktrace.ParentBased(sdktrace.AlwaysSample())
-	}
-	return sdktrace.ParentBased(sdktrace.TraceIDRatioBased(ratio))
+// registerBuildInfo says which program this is, in the labels of a metric that is always 1.
+func registerBuildInfo(r prometheus.Registerer, cfg Config) {
+	v := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: "intercom", Name: "build_info", Help: "Always 1; the labels say which program this is.",
+	}, []string{"service", "version", "go"})
+	v.WithLabelValues(cfg.service(), cfg.version(), runtime.Version()).Set(1)
+	r.MustRegister(v)
 }
 
 // Logger returns the JSON logger.
@@ -123,21 +115,4 @@ func (t *Telemetry) TracerProvider() trace.TracerProvider { return t.traces }
 func (t *Telemetry) Tracer(name string) trace.Tracer { return t.traces.Tracer(name) }
 
 // Shutdown sends what is still held.
-func (t *Telemetry) Shutdown(ctx context.Context) error { return t.traces.Shutdown(ctx) }
-
-// traced adds the trace id of the context to each record, so that a log line leads to its trace.
-type traced struct{ slog.Handler }
-
-// Handle implements [slog.Handler].
-func (h traced) Handle(ctx context.Context, r slog.Record) error {
-	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
-		r.AddAttrs(slog.String("trace", span.TraceID().String()))
-	}
-	return h.Handler.Handle(ctx, r)
-}
-
-// WithAttrs implements [slog.Handler].
-func (h traced) WithAttrs(a []slog.Attr) slog.Handler { return traced{h.Handler.WithAttrs(a)} }
-
-// WithGroup implements [slog.Handler].
-func (h traced) WithGroup(name string) slog.Handler { return traced{h.Handler.WithGroup(name)} }
+func (t *Telemetry) Shutdown(ctx context.Context) error { return t.traces.shutdown(ctx) }
