@@ -1,6 +1,7 @@
 package localapi
 
 import (
+	"context"
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
@@ -90,8 +91,7 @@ func (rt *route) serve(w http.ResponseWriter, r *http.Request, path string) erro
 		return fault.Newf(fault.InvalidRequest, "VEND_SERVICE",
 			"service %q is not called through here: ask GET /v1/credential?name=%s and call it yourself", rt.name(), url.QueryEscape(rt.spec.GetCredential()))
 	case rt.proxy == nil:
-		return fault.Newf(fault.InvalidRequest, "NO_UPSTREAM",
-			"the broker names no upstream for service %q: ask GET /v1/token?audience=%s and call it yourself", rt.name(), url.QueryEscape(rt.spec.GetAudience()))
+		return rt.noUpstream(r.Context())
 	}
 	to, err := rt.url(path, r.URL.RawQuery)
 	if err != nil {
@@ -102,6 +102,16 @@ func (rt *route) serve(w http.ResponseWriter, r *http.Request, path string) erro
 	out.URL = to
 	rt.proxy.ServeHTTP(w, out)
 	return nil
+}
+
+// noUpstream says why there is nothing to call. The broker tells where a service is only to those who may
+// have a token for it, so it is asked for one: a refusal comes with the decision that explains it.
+func (rt *route) noUpstream(ctx context.Context) error {
+	if _, err := rt.api.tokens.Get(ctx, rt.key(rt.api.cfg.Client.Conn())); err != nil {
+		return err
+	}
+	return fault.Newf(fault.InvalidRequest, "NO_UPSTREAM",
+		"the broker names no upstream for service %q: ask GET /v1/token?audience=%s and call it yourself", rt.name(), url.QueryEscape(rt.spec.GetAudience()))
 }
 
 // url is where path is found at the service. The query is the service's to read, and stays as it is.

@@ -93,7 +93,7 @@ func (a *API) token(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	key := tokenKey{audience: q["audience"], scope: q["scope"]}
-	if rt := a.services.audience(key.audience); rt != nil && rt.bound() {
+	if rt := a.services.audience(key.audience); rt != nil && rt.spec.GetBind() == intercomv1.Bind_BIND_X5T_S256 {
 		return fault.Newf(fault.InvalidTarget, "BOUND_TOKEN",
 			"tokens for %q are bound to the sidecar's own certificate and of no use elsewhere: call the service through the sidecar, as /%s/, or set bind: none in its service file", clip(key.audience), rt.name())
 	}

@@ -1,0 +1,112 @@
+package localapi_test
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// raw sends a request as it stands, and returns the status line and what follows.
+func (w *world) raw(request string) string {
+	w.t.Helper()
+	c, err := net.Dial("tcp", w.door)
+	must(w.t, err)
+	defer c.Close()
+	_, err = c.Write([]byte(request))
+	must(w.t, err)
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	must(w.t, err)
+	defer resp.Body.Close()
+	var b strings.Builder
+	_ = resp.Write(&b)
+	return b.String()
+}
+
+// TestTargets says for each way to write a request where it goes. The service answers with what it saw.
+func TestTargets(t *testing.T) {
+	seen := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { fmt.Fprintf(rw, "saw=%s", r.URL.RequestURI()) })
+	w := newWorld(t, setup{}, tokenService("inventory", plain(t, seen), bearer))
+	_, port, _ := net.SplitHostPort(w.door)
+	for request, want := range map[string]string{
+		"GET /inventory/a HTTP/1.1\r\nHost: 127.0.0.1:" + port:                                "saw=/a",
+		"GET /inventory/a HTTP/1.1\r\nHost: localhost:" + port:                                "saw=/a",
+		"GET /inventory/a HTTP/1.1\r\nHost: LOCALHOST":                                        "saw=/a",
+		"GET /inventory/a HTTP/1.1\r\nHost: [::1]:" + port:                                    "saw=/a",
+		"GET /a/inventory HTTP/1.1\r\nHost: inventory":                                        "saw=/a/inventory",
+		"GET /v1/token HTTP/1.1\r\nHost: inventory":                                           "saw=/v1/token",
+		"GET /a HTTP/1.1\r\nHost: inventory:80":                                               "saw=/a",
+		"GET /a HTTP/1.1\r\nHost: inventory:" + port:                                          "saw=/a",
+		"GET http://inventory/a HTTP/1.1\r\nHost: inventory":                                  "saw=/a",
+		"GET http://inventory HTTP/1.1\r\nHost: inventory":                                    "saw=/",
+		"GET http://127.0.0.1:" + port + "/inventory/a HTTP/1.1\r\nHost: 127.0.0.1:" + port:   "saw=/a",
+		"GET /inventory/%7eme/a%20b HTTP/1.1\r\nHost: localhost":                              "saw=/~me/a%20b",
+		"GET /a HTTP/1.1\r\nHost: inventory:9999":                                             "FOREIGN_HOST",
+		"GET /inventory/a HTTP/1.1\r\nHost: 127.0.0.1:1":                                      "FOREIGN_HOST",
+		"GET /inventory/a HTTP/1.1\r\nHost: evil.example:" + port:                             "FOREIGN_HOST",
+		"GET /a HTTP/1.1\r\nHost: inventory.":                                                 "FOREIGN_HOST",
+		"GET /inventory/a HTTP/1.1\r\nHost: 127.0.0.1.evil.example":                           "FOREIGN_HOST",
+		"GET /inventory/a HTTP/1.1\r\nHost: 10.0.0.1":                                         "FOREIGN_HOST",
+		"GET http://example.com/a HTTP/1.1\r\nHost: example.com":                              "no_proxy",
+		"GET https://inventory/a HTTP/1.1\r\nHost: inventory":                                 "SCHEME",
+		"CONNECT inventory:443 HTTP/1.1\r\nHost: inventory:443":                               "CONNECT",
+		"TRACE /inventory/a HTTP/1.1\r\nHost: localhost":                                      "BAD_REQUEST",
+		"GET /inventory/../v1/token HTTP/1.1\r\nHost: localhost":                              "BAD_REQUEST",
+		"GET /inventory/%2e%2e/x HTTP/1.1\r\nHost: localhost":                                 "BAD_REQUEST",
+		"GET /inventory%2fa HTTP/1.1\r\nHost: localhost":                                      "BAD_REQUEST",
+		"GET //inventory/a HTTP/1.1\r\nHost: localhost":                                       "BAD_REQUEST",
+		"GET /inventory/a HTTP/1.0\r\nAccept: x":                                              "BAD_HOST",
+		"GET / HTTP/1.1\r\nHost: localhost":                                                   "NO_SUCH_PATH",
+		"GET /inventori/a HTTP/1.1\r\nHost: localhost":                                        `did you mean \"inventory\"?`,
+		"GET /a HTTP/1.1\r\nHost: nothing-like-it":                                            "there are inventory",
+		"GET /inventory/a HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost":            "BROWSER",
+		"GET /inventory/a HTTP/1.1\r\nHost: localhost\r\nOrigin: null":                        "BROWSER",
+		"GET /a HTTP/1.1\r\nHost: inventory\r\nSec-Fetch-Site: same-origin":                   "BROWSER",
+		"GET /inventory/a HTTP/1.1\r\nHost: localhost\r\nsec-fetch-anything: x":               "BROWSER",
+		"OPTIONS /v1/token HTTP/1.1\r\nHost: localhost\r\nOrigin: https://a":                  "BROWSER",
+		"GET /inventory/a HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: h2c": "BAD_REQUEST",
+	} {
+		if got := w.raw(request + "\r\n\r\n"); !strings.Contains(got, want) {
+			t.Errorf("%q\nwant %s, got %s", request, want, got)
+		}
+	}
+}
+
+// FuzzRequestIsForOneParty holds that whatever is asked, exactly one of sidecar, service and refusal
+// answers, that a service sees a path without dot segments, and that no host but ours reaches the sidecar.
+func FuzzRequestIsForOneParty(f *testing.F) {
+	for _, host := range []string{"127.0.0.1:4140", "localhost", "inventory", "INVENTORY:80", "[::1]:4140", "[::1", "a:b:c", "evil.example", ""} {
+		for _, path := range []string{"/inventory/a", "/v1/token?audience=x", "/", "/inventory/%2e%2e/v1", "//v1", "/v1", "/inventory"} {
+			f.Add(host, path)
+		}
+	}
+	h := nobody(f)
+	f.Fuzz(func(t *testing.T, host, path string) {
+		u, err := url.ParseRequestURI(path) // as net/http reads it
+		if err != nil {
+			return
+		}
+		r := &http.Request{Method: http.MethodGet, Host: host, URL: u, Header: http.Header{}, ProtoMajor: 1, ProtoMinor: 1}
+		r = r.WithContext(t.Context())
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, r)
+		body := rec.Body.String()
+		if rec.Code < 400 || !strings.HasPrefix(body, "{") {
+			t.Fatalf("host %q path %q: %d %s", host, path, rec.Code, body)
+		}
+		ours := strings.Contains(body, "NO_SUCH_PATH") || strings.Contains(body, "HEADER_MISSING")
+		if ours && !isOurs(host) {
+			t.Fatalf("the sidecar itself answers to host %q", host)
+		}
+	})
+}
+
+func isOurs(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(strings.TrimSuffix(host, ":4140"), ":80"))
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
