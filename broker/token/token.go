@@ -1,33 +1,45 @@
-// Package token is what we say: access tokens in JWT form (RFC 9068), minted and verified.
 package token
 
 import (
 	"context"
-	"crypto"
+	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
-	"net/http"
+	"encoding/base64"
+	"errors"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/secret"
 )
 
-// Type is the JOSE header typ of our tokens (RFC 9068, section 2.1).
-const Type = "at+jwt"
+const (
+	// Type is the JOSE header typ of our tokens (RFC 9068, section 2.1).
+	Type = "at+jwt"
+	// MaxLife is the longest life that Mint gives a token.
+	MaxLife = 5 * time.Minute
+	// MaxBytes is the longest token that is written or read.
+	MaxBytes = 16 << 10
+	// MaxActors is how many actors a token names at most.
+	MaxActors = 8
+)
 
-// MaxLife is the longest life that Mint gives a token.
-const MaxLife = 5 * time.Minute
-
-// MaxBytes is the longest token that is read or written.
-const MaxBytes = 16 << 10
-
-// MaxActors is how many actors a token names at most.
-const MaxActors = 8
-
-// Actor is who acts for the token's subject, and through whom it came to act (RFC 8693, section 4.1).
+// Actor is who acts for the token's subject, and through whom it came to act (RFC 8693, section 4.1). Only
+// the outermost is acting now; the others are history.
 type Actor struct {
 	Subject string
-	Issuer  string // empty where the token's own issuer knows the actor
+	Issuer  string // empty: the token's own issuer names the actor
 	Act     *Actor
+}
+
+// depth counts the actors, and stops counting where it is clear that there are too many.
+func (a *Actor) depth() (n int) {
+	for ; a != nil && n <= MaxActors; a = a.Act {
+		n++
+	}
+	return n
 }
 
 // Claims are what a token says.
@@ -46,80 +58,88 @@ type Claims struct {
 	Confirmation string
 }
 
+// HasScope reports whether the token carries that scope.
+func (c Claims) HasScope(scope string) bool { return slices.Contains(c.Scope, scope) }
+
 // Signer signs claims; *keyring.Ring is one.
 type Signer interface {
 	Sign(ctx context.Context, typ string, claims any) (secret.Value, error)
 }
 
-// Mint returns claims as a signed token.
+// Mint returns claims as a signed token. That it does not outlive what it is derived from is the caller's
+// duty, who knows that; that it does not live longer than [MaxLife] is held here.
 func Mint(ctx context.Context, signer Signer, claims Claims) (secret.Value, error) {
-	panic("not yet")
+	if err := claims.check(); err != nil {
+		return secret.Value{}, err
+	}
+	if claims.ID == "" {
+		claims.ID = rand.Text()
+	}
+	token, err := signer.Sign(ctx, Type, claims.wire())
+	if err != nil {
+		return secret.Value{}, err
+	}
+	if n := len(token.Reveal()); n > MaxBytes {
+		return secret.Value{}, fault.Newf(fault.TooLarge, "TOKEN_TOO_LARGE", "the token would have %d bytes, %d are allowed", n, MaxBytes)
+	}
+	return token, nil
+}
+
+// check refuses claims that no verifier of ours would take, or that none should.
+func (c Claims) check() error {
+	life := c.Expiry.Sub(c.IssuedAt)
+	switch {
+	case c.Issuer == "" || c.Subject == "" || c.ClientID == "" || len(c.Audience) == 0 || slices.Contains(c.Audience, ""):
+		return unmintable("iss, sub, client_id and aud are required (RFC 9068, section 2.2)")
+	case c.IssuedAt.IsZero() || life <= 0 || life > MaxLife:
+		return unmintable("its life is " + life.String())
+	case c.Confirmation != "" && !isThumbprint(c.Confirmation):
+		return unmintable("its confirmation is no SHA-256 in base64url")
+	case c.Act.depth() > MaxActors:
+		return fault.Newf(fault.InvalidRequest, "TOKEN_ACTORS", "more than %d actors stand between the subject and the caller", MaxActors)
+	}
+	for _, scope := range c.Scope {
+		if !isScope(scope) {
+			return fault.New(fault.InvalidScope, "", "a scope has a character that RFC 6749, section 3.3, does not allow")
+		}
+	}
+	for a := c.Act; a != nil; a = a.Act {
+		if a.Subject == "" {
+			return unmintable("an actor has no name")
+		}
+	}
+	return nil
+}
+
+func unmintable(why string) error {
+	return fault.New(fault.Internal, "", "the token cannot be minted").Because(errors.New(why))
+}
+
+// isScope checks the scope-token of RFC 6749, section 3.3: a space in one would make two of it.
+func isScope(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' })
 }
 
 // Thumbprint returns the x5t#S256 of a certificate (RFC 8705, section 3.1).
-func Thumbprint(cert *x509.Certificate) string { panic("not yet") }
-
-// KeySource finds the public key for a kid. An unknown kid is fault.NotFound; fault.Unavailable means
-// that the keys cannot be had now.
-type KeySource interface {
-	Key(ctx context.Context, kid string) (crypto.PublicKey, error)
+func Thumbprint(cert *x509.Certificate) string {
+	sum := sha256.Sum256(cert.Raw)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// LocalKeys is a KeySource over the Lookup of a keyring.Ring in the same process.
-func LocalKeys(lookup func(kid string) (key crypto.PublicKey, alg string, ok bool)) KeySource {
-	panic("not yet")
+func isThumbprint(s string) bool {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	return err == nil && len(b) == sha256.Size
 }
 
-// Remote is a KeySource over a JWKS that it fetches.
-type Remote struct{}
-
-// RemoteKeys returns a Remote for the JWK set at url. A nil client means one that verifies TLS with the
-// system's roots and follows no redirects.
-func RemoteKeys(client *http.Client, url string) *Remote { return &Remote{} }
-
-// Key implements [KeySource].
-func (r *Remote) Key(ctx context.Context, kid string) (crypto.PublicKey, error) { panic("not yet") }
-
-// Verifier checks tokens for one service.
-type Verifier struct {
-	// Issuer is the only issuer whose tokens count; required.
-	Issuer string
-	// Audience is the service's own name; required.
-	Audience string
-	// Keys finds the issuer's public keys; required.
-	Keys KeySource
-	// Leeway is how far clocks may be apart; 0 means 30 s.
-	Leeway time.Duration
-	// Now is the clock; nil means time.Now.
-	Now func() time.Time
-}
-
-// Verify returns what the token says if it is one of ours, meant for us and alive. peer is the certificate
-// with which the connection was made that brought it, nil when there was none: a token that is bound to
-// another certificate is refused (RFC 8705, section 3).
-func (v *Verifier) Verify(ctx context.Context, raw string, peer *x509.Certificate) (Claims, error) {
-	panic("not yet")
-}
-
-// VerifyWithoutPossession is Verify without the look at the certificate. It is for who examines a token
-// that somebody else holds, such as the subject token of an exchange: it proves what was said, not
-// that its bringer is the one of whom it was said.
-func (v *Verifier) VerifyWithoutPossession(ctx context.Context, raw string) (Claims, error) {
-	panic("not yet")
-}
-
-// Handler lets requests with a good token through to next, with its Claims in the context.
-func (v *Verifier) Handler(next http.Handler) http.Handler { panic("not yet") }
-
-// Authenticate is Handler for gRPC: it returns ctx with the Claims of the token in the call's metadata. An
-// interceptor is three lines around it.
-func (v *Verifier) Authenticate(ctx context.Context) (context.Context, error) { panic("not yet") }
-
-// RequireScope lets requests through whose token has scope.
-func RequireScope(scope string, next http.Handler) http.Handler { panic("not yet") }
+type contextKey struct{}
 
 // NewContext returns ctx with c in it.
-func NewContext(ctx context.Context, c Claims) context.Context { panic("not yet") }
+func NewContext(ctx context.Context, c Claims) context.Context {
+	return context.WithValue(ctx, contextKey{}, c)
+}
 
 // FromContext returns the Claims of the request's token, and false when there are none.
-func FromContext(ctx context.Context) (Claims, bool) { panic("not yet") }
+func FromContext(ctx context.Context) (Claims, bool) {
+	c, ok := ctx.Value(contextKey{}).(Claims)
+	return c, ok
+}
