@@ -22,12 +22,12 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
 
 	"github.com/intercom-broker/intercom/broker/audit"
+	"github.com/intercom-broker/intercom/broker/authn"
 	"github.com/intercom-broker/intercom/broker/credential"
 	"github.com/intercom-broker/intercom/broker/egress"
 	"github.com/intercom-broker/intercom/broker/embedded"
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/hygiene"
-	"github.com/intercom-broker/intercom/broker/identity"
 	"github.com/intercom-broker/intercom/broker/mtls"
 	"github.com/intercom-broker/intercom/broker/pep"
 	"github.com/intercom-broker/intercom/broker/policy"
@@ -74,6 +74,7 @@ func (s *store) Fetch(_ context.Context, name credential.Name, _ time.Duration) 
 type mint struct {
 	calls atomic.Int64
 	life  time.Duration
+	now   func() time.Time
 	err   error
 }
 
@@ -82,7 +83,7 @@ func (m *mint) Mint(_ context.Context, g *pep.Grant, audience string, scope []st
 		return secret.Value{}, time.Time{}, m.err
 	}
 	token := fmt.Sprintf("minted.%s.%s.%s.%d", audience, strings.Join(scope, "+"), cnf, m.calls.Add(1))
-	return secret.FromString(token), time.Now().Add(m.life), nil
+	return secret.FromString(token), m.now().Add(m.life), nil
 }
 
 // journal is an audit log that can be read back.
@@ -194,7 +195,7 @@ func newDoor(t testing.TB, services string, change ...func(*egress.Config)) *doo
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &door{domain: domain, store: newStore(), mint: &mint{life: time.Minute}, rules: newRules(t, allowAll), journal: &journal{}, roots: x509.NewCertPool()}
+	d := &door{domain: domain, store: newStore(), mint: &mint{life: time.Minute, now: time.Now}, rules: newRules(t, allowAll), journal: &journal{}, roots: x509.NewCertPool()}
 	d.services(t, services)
 	cfg := egress.Config{
 		Point: &pep.Point{Decider: d.rules, Recorder: d.journal}, Services: d.catalog.Load,
@@ -228,7 +229,7 @@ func (d *door) serve(t testing.TB, h http.Handler) {
 	d.addr = l.Addr().String()
 	source := d.domain.Source(d.domain.ID("/broker"))
 	cfg := mtls.Server(source, source, tlsconfig.AuthorizeAny(), "h2", "http/1.1")
-	srv := &http.Server{Handler: principal(h), MaxHeaderBytes: hygiene.MaxHead, ReadHeaderTimeout: 5 * time.Second}
+	srv := &http.Server{Handler: authn.HTTP(h), MaxHeaderBytes: hygiene.MaxHead, ReadHeaderTimeout: 5 * time.Second}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{}, 2)
 	go func() {
@@ -243,19 +244,6 @@ func (d *door) serve(t testing.TB, h http.Handler) {
 		cancel()
 		<-done
 		<-done
-	})
-}
-
-// principal does what authn does.
-func principal(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id, cert, err := mtls.Peer(*r.TLS)
-		if err != nil {
-			fault.WriteProblem(w, fault.New(fault.Unauthenticated, "", "no certificate"))
-			return
-		}
-		p := identity.Principal{Workload: identity.Workload{ID: id, Proof: identity.ByX509SVID, Thumbprint: mtls.Thumbprint(cert), NotAfter: cert.NotAfter}}
-		next.ServeHTTP(w, r.WithContext(identity.NewContext(r.Context(), p)))
 	})
 }
 
