@@ -7,6 +7,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -153,6 +154,31 @@ func (b *Broker) run(t testing.TB, o Options) {
 			}
 		}
 	})
+	b.ready(t)
+}
+
+// ready waits until all doors answer.
+func (b *Broker) ready(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.Admin+"/readyz", nil)
+		must(t, err)
+		if res, err := http.DefaultClient.Do(req); err == nil {
+			_ = res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatal("the broker is not ready within 30 s")
+		case <-tick.C:
+		}
+	}
 }
 
 // Client returns a client that is the workload at path, such as "/orders".
@@ -163,7 +189,7 @@ func (b *Broker) Client(t testing.TB, path string) *client.Client {
 		Brokers: tlsconfig.AuthorizeID(b.Domain.ID("/broker")),
 	})
 	must(t, err)
-	t.Cleanup(c.Close)
+	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 

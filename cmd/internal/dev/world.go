@@ -2,16 +2,20 @@ package dev
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/intercom-broker/intercom/broker"
@@ -195,7 +199,7 @@ func (w *World) sampleCredentials(ctx context.Context) (secret.Value, error) {
 	if err != nil {
 		return secret.Value{}, err
 	}
-	password := secret.FromString(randomText())
+	password := secret.FromString(rand.Text())
 	_, err = store.Write(ctx, "crm/login", credential.Fields{"username": secret.FromString(crmUser), "password": password})
 	return password, err
 }
@@ -287,5 +291,31 @@ func (w *World) startSidecar(ctx context.Context) error {
 		defer log.Close()
 		return s.Run(ctx)
 	})
+	return nil
+}
+
+func (w *World) sidecarConfig(address string, log io.Writer) sidecar.Config {
+	return sidecar.Config{
+		Version:  1,
+		Identity: sidecar.Identity{Socket: w.socket("orders")},
+		Brokers: sidecar.Brokers{
+			ID: sidecar.ID{ID: spiffeid.RequireFromString("spiffe://intercom.test/broker")}, Mesh: []string{w.Mesh}, Egress: []string{w.Egress},
+		},
+		Listen:    sidecar.Listen{Address: address},
+		Admin:     "127.0.0.1:0",
+		Hold:      sidecar.Hold{Tokens: []string{"inventory"}},
+		LogOutput: log,
+	}
+}
+
+// ready waits until broker and sidecar say that they are.
+func (w *World) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for _, admin := range []string{w.Admin, w.SidecarAdmin} {
+		if err := w.eventually(ctx, http.StatusOK, "http://"+admin+"/readyz"); err != nil {
+			return err
+		}
+	}
 	return nil
 }
