@@ -77,7 +77,10 @@ func refuse(w http.ResponseWriter, realm, scope string, err error) {
 	code := map[fault.Kind]string{
 		fault.Unauthenticated: "invalid_token", fault.InvalidRequest: "invalid_request", fault.Denied: "insufficient_scope",
 	}[e.Kind]
-	challenge := []string{`realm="` + quotable(realm) + `"`}
+	var challenge []string
+	if realm != "" || e.Reason == ReasonMissing { // there must be one parameter at least
+		challenge = append(challenge, `realm="`+quotable(realm)+`"`)
+	}
 	if e.Reason != ReasonMissing {
 		challenge = append(challenge, `error="`+code+`"`, `error_description="`+quotable(e.Message)+`"`)
 	}
