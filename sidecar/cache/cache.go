@@ -100,27 +100,41 @@ func New[K comparable, V any](f Fetcher[K, V], cfg Config) *Cache[K, V] {
 // Get returns the value for key: from memory where it may be served, else from the one flight for it.
 // A caller that goes away leaves the flight to the others.
 func (c *Cache[K, V]) Get(ctx context.Context, key K) (Served[V], error) {
-	served, flight, err := c.look(key, time.Now())
-	if flight == nil {
-		return served, err
+	known, flight, err := c.look(key, time.Now(), true)
+	return await(ctx, known, flight, err)
+}
+
+// Warm has the value for key ready, as Get does, without counting as a use.
+func (c *Cache[K, V]) Warm(ctx context.Context, key K) error {
+	known, flight, err := c.look(key, time.Now(), false)
+	_, err = await(ctx, known, flight, err)
+	return err
+}
+
+// await returns what is known, or what the flight brings.
+func await[V any](ctx context.Context, known Served[V], f *flight[V], err error) (Served[V], error) {
+	if f == nil {
+		return known, err
 	}
 	select {
-	case <-flight.done:
-		return flight.served, flight.err
+	case <-f.done:
+		return f.served, f.err
 	case <-ctx.Done():
-		return served, fault.New(fault.Timeout, "", "the caller did not wait for the credential broker").Because(ctx.Err())
+		return known, fault.New(fault.Timeout, "", "the caller did not wait for the credential broker").Because(ctx.Err())
 	}
 }
 
 // look returns what is known of key at once, or the flight to wait for.
-func (c *Cache[K, V]) look(key K, now time.Time) (Served[V], *flight[V], error) {
+func (c *Cache[K, V]) look(key K, now time.Time, use bool) (Served[V], *flight[V], error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, err := c.entry(key)
 	if err != nil {
 		return Served[V]{}, nil, err
 	}
-	e.used, e.lastUsed = true, now
+	if use {
+		e.used, e.lastUsed = true, now
+	}
 	if e.servable(now) {
 		if e.err == nil && !now.Before(e.due) {
 			c.start(key, e)
@@ -194,12 +208,14 @@ func (c *Cache[K, V]) Forget(key K) {
 	}
 }
 
-// Keys returns the keys that were used since their last fetch and whose value can be served.
+// Keys returns the keys whose value can be served, and that are held or were used within as long as a
+// value lives.
 func (c *Cache[K, V]) Keys() (keys []K) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	now := time.Now()
 	for key, e := range c.entries {
-		if (e.used || e.held) && e.servable(time.Now()) {
+		if e.servable(now) && (e.held || now.Sub(e.lastUsed) < e.value.Expires.Sub(e.fetched)) {
 			keys = append(keys, key)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -192,6 +193,29 @@ func TestIdleKeyIsLetGo(t *testing.T) {
 		}
 		if keys := c.Keys(); len(keys) != 0 {
 			t.Errorf("still there: %v", keys)
+		}
+	})
+}
+
+func TestWarmIsNoUse(t *testing.T) {
+	run(t, 5*time.Minute, func(t *testing.T, s *source, c *cache.Cache[string, string]) {
+		get(t, c, "used")
+		if err := c.Warm(t.Context(), "warmed"); err != nil {
+			t.Error(err)
+		}
+		c.Hold("held")
+		synctest.Wait()
+		keys := c.Keys()
+		slices.Sort(keys)
+		if !slices.Equal(keys, []string{"held", "used"}) {
+			t.Errorf("in use: %v", keys)
+		}
+		if get(t, c, "warmed"); s.count("warmed") != 1 || len(c.Keys()) != 3 {
+			t.Errorf("fetched %d times; in use: %v", s.count("warmed"), c.Keys())
+		}
+		s.set(denied)
+		if err := c.Warm(t.Context(), "other"); !errors.Is(err, fault.Denied) {
+			t.Errorf("got %v", err)
 		}
 	})
 }

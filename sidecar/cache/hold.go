@@ -28,7 +28,7 @@ func (c *Cache[K, V]) hold(key K) {
 	}
 	e := c.entries[key]
 	if e == nil {
-		e = &entry[V]{lastUsed: time.Now()}
+		e = &entry[V]{}
 		c.entries[key] = e
 	}
 	e.held = true

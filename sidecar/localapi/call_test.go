@@ -6,8 +6,9 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/intercom-broker/intercom/broker/fault"
 	intercomv1 "github.com/intercom-broker/intercom/proto/intercom/v1"
@@ -83,37 +84,35 @@ func TestRotationKeepsTokensAndConnectionsTogether(t *testing.T) {
 		resp, _ := w.get("/ledger/", nil)
 		return resp.StatusCode == http.StatusOK
 	})
-	quit, done := make(chan struct{}), make(chan int)
+	var calls atomic.Int64
+	var wg sync.WaitGroup
+	quit := make(chan struct{})
 	for range 3 {
-		go func() {
-			calls := 0
-			for ; ; calls++ {
+		wg.Go(func() {
+			for {
 				select {
 				case <-quit:
-					done <- calls
 					return
 				default:
 				}
 				if resp, body := w.do(http.MethodPost, "/ledger/", strings.NewReader("body"), nil); resp.StatusCode != http.StatusOK {
 					t.Errorf("%s %s", resp.Status, body)
 				}
+				calls.Add(1)
 			}
-		}()
+		})
 	}
 	for range 4 {
-		former, minted := w.client.Conn(), w.broker.minted.Load()
+		former, minted, before := w.client.Conn(), w.broker.minted.Load(), calls.Load()
 		w.domain.Rotate()
 		eventually(t, "the next SVID is in use", func() bool { return w.client.Conn() != former })
 		if n := w.broker.minted.Load(); n == minted {
 			t.Error("the next SVID is in use before there is a token for it")
 		}
-		time.Sleep(50 * time.Millisecond)
+		eventually(t, "calls go on", func() bool { return calls.Load() > before+10 })
 	}
 	close(quit)
-	calls := <-done + <-done + <-done
-	if calls < 20 {
-		t.Errorf("only %d calls", calls)
-	}
+	wg.Wait()
 	if n := w.broker.minted.Load(); n > 6 {
 		t.Errorf("%d tokens for one service and five SVIDs", n)
 	}

@@ -102,10 +102,7 @@ func (a *API) Warm(ctx context.Context, next *client.Conn) error {
 	}
 	failed := make(chan error, len(keys))
 	for _, key := range keys {
-		go func() {
-			_, err := a.tokens.Get(ctx, key)
-			failed <- err
-		}()
+		go func() { failed <- a.tokens.Warm(ctx, key) }()
 	}
 	var silent error
 	for range keys {

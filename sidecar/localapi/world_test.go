@@ -182,6 +182,7 @@ type setup struct {
 	api    localapi.Config
 	life   time.Duration // of tokens and leases
 	egress http.Handler
+	deny   map[string]error // from the start
 }
 
 func newWorld(t *testing.T, s setup, services ...*intercomv1.Service) *world {
@@ -217,6 +218,9 @@ func (w *world) startBroker(s setup, services []*intercomv1.Service) {
 		life = 5 * time.Minute
 	}
 	b := &smallBroker{key: key, life: life, deny: map[string]error{}, changed: make(chan struct{}), services: services, mesh: listen(w.t)}
+	for what, err := range s.deny {
+		b.deny[what] = err
+	}
 	w.broker = b
 	src := w.domain.Source(w.domain.ID("/broker"))
 	conf := mtls.Config{TLS: mtls.Server(src, src, mtls.AllowDomains(w.domain.Name()), "h2"), Grace: time.Millisecond}
