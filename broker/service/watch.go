@@ -16,6 +16,7 @@ import (
 const (
 	pollEvery   = 400 * time.Millisecond // for file systems that notify nobody
 	settleAfter = 50 * time.Millisecond  // for writers that need more than one call
+	patience    = 300 * time.Millisecond // for writers that never rest
 )
 
 // Config says which service files a [Watcher] reads.
@@ -77,33 +78,44 @@ func (w *Watcher) Run(ctx context.Context) error {
 	notify, err := fsnotify.NewWatcher()
 	if err != nil { // no more inotify instances, for one: polling is slower and does as well
 		w.cfg.Logger.WarnContext(ctx, "service files: watching by polling only", "dir", w.cfg.Dir, "err", err)
-		return w.watch(ctx, nil, nil)
+		notify = &fsnotify.Watcher{} // whose channels never speak
+	} else {
+		defer notify.Close()
 	}
-	defer notify.Close()
-	return w.watch(ctx, notify, notify.Events)
+	return w.watch(ctx, notify)
 }
 
-func (w *Watcher) watch(ctx context.Context, notify *fsnotify.Watcher, events <-chan fsnotify.Event) error {
+func (w *Watcher) watch(ctx context.Context, notify *fsnotify.Watcher) error {
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
 	settle := time.NewTimer(0) // the directory may have changed between Open and Run
 	defer settle.Stop()
 	var seen string
+	var since time.Time // the first thing that was heard and not yet looked at
+	heard := func() {
+		if since.IsZero() {
+			since = time.Now()
+		}
+		settle.Reset(min(settleAfter, patience-time.Since(since)))
+	}
 	for {
-		if notify != nil { // again each time: the directory itself may be another one by now
+		if notify.Events != nil { // again each time: the directory itself may be another one by now
 			_ = notify.Add(w.cfg.Dir)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-events:
-			settle.Reset(settleAfter)
+		case <-notify.Events:
+			heard()
+		case <-notify.Errors: // events were lost; unread, it would stop those to come
+			heard()
 		case <-poll.C:
 			if s := stamp(w.cfg.Dir); s != seen {
 				seen = s
-				settle.Reset(settleAfter)
+				heard()
 			}
 		case <-settle.C:
+			since = time.Time{}
 			w.reload(ctx)
 		}
 	}
