@@ -15,12 +15,20 @@ import (
 	"github.com/intercom-broker/intercom/deploy/stack"
 )
 
-// envParent makes this test binary start a child through [stack.Start], print its id, and wait to be killed.
-const envParent = "STACK_TEST_PARENT"
+const (
+	// envParent makes this test binary start a child through [stack.Start], print its id, and wait to be killed.
+	envParent = "STACK_TEST_PARENT"
+	// envUnheld makes it run its tests without [stack.Main].
+	envUnheld = "STACK_TEST_UNHELD"
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(envParent); dir != "" {
 		beParent(dir)
+	}
+	if os.Getenv(envUnheld) != "" {
+		m.Run()
+		return
 	}
 	stack.Main(m)
 }
