@@ -23,8 +23,8 @@ func TestContract(t *testing.T) {
 	})
 }
 
-// TestContractWithPrefix gives each store a folder of one mount, where check-and-set is required, and logs
-// in by certificate.
+// TestContractWithPrefix gives each store a folder of one mount, and no right to anything beside it. The
+// mount requires check-and-set, and logins are by certificate.
 func TestContractWithPrefix(t *testing.T) {
 	f := setUp(t, stack.Vault(t))
 	f.Call(t, http.MethodPost, f.kv+"/config", map[string]any{"cas_required": true})
@@ -32,6 +32,7 @@ func TestContractWithPrefix(t *testing.T) {
 	credentialtest.Run(t, func(t *testing.T) credential.Store {
 		cfg := f.certConfig(t)
 		cfg.Prefix = credential.Name(fmt.Sprintf("brokers/%d", stores.Add(1)))
+		f.Call(t, http.MethodPut, "sys/policies/acl/"+f.policy, map[string]any{"policy": rulesBelow(f.kv, string(cfg.Prefix)+"/")})
 		return open(t, cfg)
 	})
 }

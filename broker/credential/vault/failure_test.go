@@ -200,7 +200,8 @@ func TestForeignAnswers(t *testing.T) {
 			if strings.Contains(e.Error(), planted) || len(e.Error()) > 1000 {
 				t.Errorf("what somebody else answered goes to the log: %.200s", e)
 			}
-			if n := tap.count(path) - before; n != 1 {
+			// net/http itself sends a GET again when a connection breaks that was used before.
+			if n := tap.count(path) - before; n != 1 && (name != "a break" || n > 2) {
 				t.Errorf("sent %d times", n)
 			}
 		})

@@ -62,9 +62,12 @@ func setUpDomain(t *testing.T, v *stack.VaultServer, cfg embedded.Config) *fixtu
 	return f
 }
 
-func rules(kv string) string {
-	return `path "` + kv + `/data/*" { capabilities = ["create", "read", "update"] }
-path "` + kv + `/metadata/*" { capabilities = ["read", "list", "delete"] }`
+func rules(kv string) string { return rulesBelow(kv, "") }
+
+// rulesBelow are those that the package's documentation asks for.
+func rulesBelow(kv, prefix string) string {
+	return `path "` + kv + `/data/` + prefix + `*" { capabilities = ["create", "read", "update"] }
+path "` + kv + `/metadata/` + prefix + `*" { capabilities = ["read", "list", "delete"] }`
 }
 
 // role writes a role of auth/jwt, with changes to what lets the broker in.
