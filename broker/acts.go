@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"crypto"
 	"crypto/x509"
 	"fmt"
 	"os"
@@ -45,7 +46,7 @@ func (b *Broker) acts(ring *keyring.Ring) (*acts, error) {
 		exchange: &exchange.Service{
 			Point: p.point, Services: p.services.Current, Signer: ring, Issuer: issuer,
 			Subjects: map[string]exchange.SubjectVerifier{
-				exchange.TypeAccessToken: exchange.OwnTokens(issuer, token.LocalKeys(ring.Lookup), nil),
+				exchange.TypeAccessToken: exchange.OwnTokens(issuer, token.LocalKeys(lookup(ring)), nil),
 				exchange.TypeJWT:         exchange.JWTSVIDs(svids),
 			},
 		},
@@ -62,6 +63,18 @@ func (b *Broker) acts(ring *keyring.Ring) (*acts, error) {
 		Logger: log, Tracer: p.telemetry.Tracer("intercom/egress"), Metrics: egress.NewMetrics(p.registry()),
 	})
 	return a, err
+}
+
+// lookup finds the key of any replica, also of one that has just started.
+func lookup(ring *keyring.Ring) func(kid string) (crypto.PublicKey, string, bool) {
+	return func(kid string) (crypto.PublicKey, string, bool) {
+		key, alg, ok := ring.Lookup(kid)
+		if !ok {
+			ring.Refresh(context.Background()) // at most once a second, and bounded by the ring's own timeout
+			key, alg, ok = ring.Lookup(kid)
+		}
+		return key, alg, ok
+	}
 }
 
 // find looks a decision up in our own audit log.

@@ -113,7 +113,7 @@ func (b *Broker) webHandler() http.Handler {
 	mux := http.NewServeMux()
 	(&exchange.Web{
 		Issuer:     b.cfg.Issuer.String(),
-		Keys:       func() ([]byte, string) { return b.ring.Load().JWKS() },
+		Keys:       b.keys,
 		DomainKeys: func() ([]byte, error) { return b.parts.identity.JWTKeys(b.parts.identity.ID().TrustDomain()) },
 	}).Mount(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -123,6 +123,13 @@ func (b *Broker) webHandler() http.Handler {
 		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// keys returns the public keys of all replicas, as the shared store has them now.
+func (b *Broker) keys() (set []byte, etag string) {
+	ring := b.ring.Load()
+	ring.Refresh(context.Background()) // bounded by the ring's own timeout
+	return ring.JWKS()
 }
 
 // listen binds all doors, so that an address that is taken is an error of the start.

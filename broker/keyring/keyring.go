@@ -92,9 +92,10 @@ type Ring struct {
 	active  *signingKey
 	next    *signingKey // nil: not yet made
 	retired []*signingKey
-	peers   []peer // as the store said last
-	strange int    // entries of the store that are no keys of ours: logged once, not with every poll
-	away    error  // why the store did not answer last
+	peers   []peer    // as the store said last
+	strange int       // entries of the store that are no keys of ours: logged once, not with every poll
+	away    error     // why the store did not answer last
+	last    time.Time // when the last turn began
 }
 
 // Open makes a key, publishes its public half if the shared store answers, and reads those of the others.
@@ -123,6 +124,23 @@ func (r *Ring) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+}
+
+// fresh is how old an answer of the shared store may be when a verifier asks for the keys.
+const fresh = time.Second
+
+// Refresh asks the shared store again when its last answer is older than a second. A replica that has
+// just started signs at once, and a verifier that meets its first token asks for the keys once and then
+// not again for a while: what it gets must have the new key in it. While the store is away, or another
+// caller is asking, Refresh does nothing.
+func (r *Ring) Refresh(ctx context.Context) {
+	if !r.mu.TryLock() {
+		return
+	}
+	defer r.mu.Unlock()
+	if r.away == nil && r.cfg.Now().Sub(r.last) >= fresh {
+		r.takeTurn(ctx)
 	}
 }
 

@@ -52,6 +52,12 @@ func (r *Ring) tail() time.Duration { return r.cfg.TokenLife + 2*skew }
 func (r *Ring) turn(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.takeTurn(ctx)
+}
+
+// takeTurn is turn for who holds the lock.
+func (r *Ring) takeTurn(ctx context.Context) {
+	r.last = r.cfg.Now()
 	r.rotate()
 	err := r.publish(ctx)
 	if polled := r.poll(ctx); err == nil {
