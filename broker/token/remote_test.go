@@ -154,7 +154,7 @@ func TestStaleIfError(t *testing.T) {
 		"503":     func(s *issuerSet) { s.fail(nil, http.StatusServiceUnavailable, 0) },
 		"empty":   func(s *issuerSet) { s.serve([]byte(`{"keys":[]}`), "") },
 		"no set":  func(s *issuerSet) { s.serve([]byte(`<html>`), "") },
-		"huge":    func(s *issuerSet) { s.serve(append([]byte(`{"keys":[`), bytes.Repeat([]byte(" "), 1<<20)...), "") },
+		"huge":    func(s *issuerSet) { s.serve(append(bytes.Clone(s.body), bytes.Repeat([]byte(" "), 1<<20)...), "") },
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			set, r, kid := newRemote(t, "max-age=60")

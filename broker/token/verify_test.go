@@ -157,6 +157,30 @@ func TestSignedNonsense(t *testing.T) {
 	}
 }
 
+// TestLargeTokensRefused has good signatures over too much.
+func TestLargeTokensRefused(t *testing.T) {
+	f, v := newForger(t)
+	kid := strings.Repeat("k", 257)
+	f.alg[kid] = &f.ec.PublicKey
+	_, err := v.Verify(t.Context(), f.sign(t, payload(), map[string]any{"kid": kid}), nil)
+	wantReason(t, "a long kid", err, token.ReasonInvalid)
+	_, err = v.Verify(t.Context(), f.sign(t, with("more", strings.Repeat("x", token.MaxBytes)), nil), nil)
+	wantReason(t, "a long payload", err, token.ReasonInvalid)
+}
+
+// TestOneFormOfASignature: the last character of a signature has four bits that mean nothing, and
+// must be zero (RFC 4648, section 3.5).
+func TestOneFormOfASignature(t *testing.T) {
+	f, v := newForger(t)
+	good := f.signWith(t, jwt.SigningMethodEdDSA, f.ed, payload(), map[string]any{"kid": "ed"})
+	for last := range strings.SplitSeq("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", "") {
+		raw := good[:len(good)-1] + last
+		if _, err := v.Verify(t.Context(), raw, nil); (err == nil) != (raw == good) {
+			t.Errorf("ending in %s instead of %s: %v", last, good[len(good)-1:], err)
+		}
+	}
+}
+
 func TestBoundTokens(t *testing.T) {
 	ring, v := newRing(t, keyring.ES256)
 	mine, _ := certificate(t)
