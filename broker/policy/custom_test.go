@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/intercom-broker/intercom/broker/identity"
 	"github.com/intercom-broker/intercom/broker/policy"
 )
 
@@ -85,6 +86,44 @@ func TestOwnModelRefused(t *testing.T) {
 		_, err := policy.LoadFS(files("model.conf", c.model, "policy.csv", c.csv))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %s", name, err, c.want)
+		}
+	}
+}
+
+// TestOwnModelWithoutRules: Casbin calls it an error when a matcher calls eval and there is no rule.
+func TestOwnModelWithoutRules(t *testing.T) {
+	_, plain := both(t, "")
+	if d := decide(t, plain, question); d.Allow || d.Err != nil || d.Reason != policy.ReasonUnmatched {
+		t.Errorf("got %+v", d)
+	}
+}
+
+// TestRulesWithCommas: Casbin's own loader takes the second of these for a repetition of the first.
+func TestRulesWithCommas(t *testing.T) {
+	s, err := policy.LoadFS(files("model.conf", ownModel, "policy.csv", `
+p, "admins,service/a", service/b, deny
+p, admins, "service/a,service/b", deny
+p, admins, service/*, allow
+g, spiffe://a.test/ops, admins
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := request(t, "spiffe://a.test/ops call service/a,service/b")
+	r.Context = map[string]any{"region": "eu"}
+	if d, err := s.Decide(t.Context(), r); err != nil || d.Allow || d.Rule == nil || d.Rule.Line != 3 {
+		t.Errorf("got %+v, %v", d, err)
+	}
+}
+
+// TestFirstDenyOfManyNames: Casbin is asked once for each group, and the first rule counts all the same.
+func TestFirstDenyOfManyNames(t *testing.T) {
+	index, plain := both(t, ok+"\np, group:b, call, service/y/**, deny\np, group:a, call, service/y/**, deny\n")
+	r := request(t, question)
+	r.Principal.User = &identity.User{Issuer: "https://i.test", Subject: "u", Groups: []string{"a", "b"}}
+	for name, s := range map[string]*policy.Snapshot{"index": index, "casbin": plain} {
+		if d, err := s.Decide(t.Context(), r); err != nil || d.Rule == nil || d.Rule.Line != 2 {
+			t.Errorf("%s: %+v, %v", name, d, err)
 		}
 	}
 }

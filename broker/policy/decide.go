@@ -177,8 +177,7 @@ func (l *lookup) workload(o *outcome) {
 }
 
 func (l *lookup) user(o *outcome) {
-	u := l.question.Principal.User
-	l.reaches(o, l.everybody)
+	u := l.question.Principal.User // everybody is counted with the workload: such rules only deny
 	l.holder(o, l.users[userKey{u.Issuer, u.Subject}])
 	if id, ok := l.issuers[u.Issuer]; ok {
 		l.reaches(o, id)

@@ -55,10 +55,12 @@ func run(t *testing.T, c policy.Config) *policy.Engine {
 			t.Errorf("Run: %v", err)
 		}
 	})
+	// Run has begun to watch once it has seen something.
+	changes(t, e, "begun", func() { replace(t, filepath.Join(c.Dir, "begun.csv"), "# begun\n") })
 	return e
 }
 
-// within fails the test unless the engine changes within a second of do.
+// changes fails the test unless the engine changes within a second of do.
 func changes(t *testing.T, e *policy.Engine, what string, do func()) {
 	t.Helper()
 	changed, begin := e.Changed(), time.Now()
@@ -155,7 +157,7 @@ func TestBrokenPolicyKeepsTheOld(t *testing.T) {
 	}
 	changes(t, e, "repaired", func() { replace(t, file, denying) })
 	wants(t, e, false)
-	_ = os.Remove(file)
+	_, _ = os.Remove(file), os.Remove(filepath.Join(dir, "begun.csv"))
 	logged(t, log, "no such file")
 	wants(t, e, false)
 }
@@ -232,6 +234,35 @@ func TestReplacedDirectory(t *testing.T) {
 	wants(t, e, true)
 }
 
+// TestSwappedLink: releases are often directories of their own, and the name a link to the current one.
+func TestSwappedLink(t *testing.T) {
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "current")
+	for name, text := range map[string]string{"v1": ok, "v2": denying} {
+		if err := os.Mkdir(filepath.Join(parent, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(parent, name, "policy.csv"), text)
+	}
+	release := func(name string) {
+		link(t, name, dir+".new")
+		if err := os.Rename(dir+".new", dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	release("v1")
+	e := run(t, policy.Config{Dir: dir, Poll: time.Hour})
+	wants(t, e, true)
+	changes(t, e, "second release", func() { release("v2") })
+	wants(t, e, false)
+	changes(t, e, "file of the second release", func() { replace(t, filepath.Join(parent, "v2", "policy.csv"), ok) })
+	wants(t, e, true)
+	changes(t, e, "a change and back", func() { replace(t, filepath.Join(parent, "v2", "policy.csv"), denying) })
+	wants(t, e, false)
+	changes(t, e, "first release", func() { release("v1") })
+	wants(t, e, true)
+}
+
 func TestPollAlone(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "real.csv"), ok)
@@ -241,6 +272,8 @@ func TestPollAlone(t *testing.T) {
 	e := run(t, policy.Config{Dir: dir, Poll: 50 * time.Millisecond})
 	changes(t, e, "unseen change", func() { replace(t, filepath.Join(held, "x"), denying) })
 	wants(t, e, false)
+	changes(t, e, "another", func() { replace(t, filepath.Join(held, "x"), ok) })
+	wants(t, e, true)
 }
 
 func TestOpenRefuses(t *testing.T) {

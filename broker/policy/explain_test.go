@@ -127,6 +127,16 @@ func TestExplainUser(t *testing.T) {
 	}
 }
 
+// TestNoGrantForAStar: a user whose name is `*` cannot be named without naming everybody.
+func TestNoGrantForAStar(t *testing.T) {
+	r := request(t, "spiffe://a.test/web call service/crm/GET/x")
+	r.Principal.User = &identity.User{Issuer: "https://i.test", Subject: "*"}
+	e, err := mustLoad(t, explained).Explain(t.Context(), r)
+	if err != nil || e.Allow || e.Reason != policy.ReasonUser || e.SmallestGrant != "" {
+		t.Errorf("got %+v, %v", e, err)
+	}
+}
+
 // TestNearMissesAreFew and begin with the nearest.
 func TestNearMissesAreFew(t *testing.T) {
 	s := mustLoad(t, strings.Repeat("p, spiffe://a.test/x, call, service/far/GET/x, allow\n", 50)+

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -164,6 +165,21 @@ func TestRoleDepth(t *testing.T) {
 	}
 }
 
+func TestManyRoles(t *testing.T) {
+	held := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, "g, role:all, role:r%d\n", i)
+		}
+		return b.String() + "g, spiffe://a.test/x, role:all\n"
+	}
+	mustLoad(t, held(255))
+	_, err := policy.LoadFS(files("policy.csv", held(256)))
+	if err == nil || !strings.Contains(err.Error(), "policy.csv:257: more than 256 roles for spiffe://a.test/x") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestShapes(t *testing.T) {
 	shapes := func(n int) string {
 		var b strings.Builder
@@ -225,5 +241,33 @@ func TestModelSpelling(t *testing.T) {
 	}
 	if c := mustLoad(t, ok+" "); a.Revision() == c.Revision() {
 		t.Error("two files have one revision")
+	}
+}
+
+// flipping is a directory that is replaced after its first file has been opened.
+type flipping struct {
+	fs.FS
+	next  fs.FS
+	opens int
+}
+
+func (f *flipping) Open(name string) (fs.File, error) {
+	file, err := f.FS.Open(name)
+	if f.opens++; name == "a.csv" && f.opens <= 3 {
+		f.FS = f.next
+	}
+	return file, err
+}
+
+// TestReadAsAWhole: half of one policy and half of another is neither.
+func TestReadAsAWhole(t *testing.T) {
+	before := files("a.csv", ok, "b.csv", "")
+	after := files("a.csv", "", "b.csv", strings.ReplaceAll(ok, "/x", "/z"))
+	s, err := policy.LoadFS(&flipping{FS: before, next: after})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := decide(t, s, "spiffe://a.test/x call service/y/z"); d.Allow || s.Rules() != 1 {
+		t.Errorf("%d rules; one file is from before: %+v", s.Rules(), d)
 	}
 }
