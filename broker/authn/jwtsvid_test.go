@@ -120,6 +120,7 @@ func TestJWTSVIDsThatDoNotCount(t *testing.T) {
 		"long ended":                 {i.sign(t, claims(jwt.MapClaims{"exp": at(-time.Hour)}), nil), "invalid"},
 		"without exp":                {i.sign(t, claims(jwt.MapClaims{"exp": nil}), nil), "invalid"},
 		"ends in an hour":            {i.sign(t, claims(jwt.MapClaims{"exp": at(time.Hour)}), nil), "time"},
+		"the same without iat":       {i.sign(t, claims(jwt.MapClaims{"exp": at(time.Hour), "iat": nil}), nil), "time"},
 		"an hour's, nearly over":     {i.sign(t, claims(jwt.MapClaims{"exp": at(time.Minute), "iat": at(-59 * time.Minute)}), nil), "time"},
 		"made in the future":         {i.sign(t, claims(jwt.MapClaims{"iat": at(45 * time.Second)}), nil), "time"},
 		"not yet valid":              {i.sign(t, claims(jwt.MapClaims{"nbf": at(45 * time.Second)}), nil), "time"},

@@ -68,7 +68,9 @@ func newSerial() *big.Int {
 
 // wholeSecond rounds up: X.509 has whole seconds and would round down, and half of a short life, at which
 // the next SVID comes, may then be after its end.
-func wholeSecond(t time.Time) time.Time { return t.Add(time.Second - time.Nanosecond).Truncate(time.Second) }
+func wholeSecond(t time.Time) time.Time {
+	return t.Add(time.Second - time.Nanosecond).Truncate(time.Second)
+}
 
 func create(template, parent *x509.Certificate, pub *ecdsa.PublicKey, key *ecdsa.PrivateKey) (*x509.Certificate, error) {
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, pub, key)

@@ -25,19 +25,20 @@ func listen(path string) (net.Listener, error) {
 		return nil, err
 	}
 	// The mode is set on the descriptor before bind creates the file: there is no moment at which others
-	// may connect, and no umask, which belongs to the whole process, is touched.
+	// may connect, and no umask, which belongs to the whole process, is touched. Where a socket without a
+	// file has no mode, as on macOS, the file's is set a moment later.
+	var early error
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		var err error
-		if ctl := c.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), 0o600) }); ctl != nil {
-			return ctl
-		}
-		return err
+		return c.Control(func(fd uintptr) { early = syscall.Fchmod(int(fd), 0o600) })
 	}}
 	l, err := lc.Listen(context.Background(), "unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("opening the Workload API: %w", err)
 	}
-	return l, os.Chmod(path, 0o600)
+	if early != nil {
+		err = os.Chmod(path, 0o600)
+	}
+	return l, err
 }
 
 func removeStale(path string) error {

@@ -96,6 +96,31 @@ func rotateUnderLoad(t *testing.T) (failures []error) {
 	return failures
 }
 
+// TestOurOwnShortLife: a client whose SVID lives long ends its connection with ours, so it is asked to go
+// before that too.
+func TestOurOwnShortLife(t *testing.T) {
+	t.Parallel()
+	onSteadyMachine(t, func() []error {
+		short, long := newDomain(t, "short.test", 2*time.Second), newDomain(t, "long.test", time.Hour)
+		short.Federate(long)
+		long.Federate(short)
+		broker, orders := short.Source(short.ID("/broker")), long.Source(long.ID("/orders"))
+		addr, stop := serveGRPC(t, mtls.Config{TLS: mtls.Server(broker, broker, mtls.AllowDomains(long.Name()))})
+		defer func() { _ = stop() }()
+		conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(mtls.ClientCredentials(
+			mtls.Client(orders, orders, mtls.AllowDomains(short.Name())))))
+		if err != nil {
+			return []error{err}
+		}
+		defer conn.Close()
+		client := healthv1.NewHealthClient(conn)
+		return hammer(t, 2, func() error {
+			_, err := client.Check(context.Background(), &healthv1.HealthCheckRequest{})
+			return err
+		})
+	})
+}
+
 // TestAuthorityRotationUnderLoad prepares a new authority, lets everybody learn it, and signs with it.
 func TestAuthorityRotationUnderLoad(t *testing.T) {
 	t.Parallel()

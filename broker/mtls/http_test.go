@@ -151,7 +151,9 @@ func TestHTTPStreamEndsAtNotAfter(t *testing.T) {
 				close(gone)
 			}), nil)
 			end := notAfter(t, f.client)
-			resp, err := f.plainClient(t, proto).Get(url)
+			client := f.plainClient(t, proto)
+			client.Timeout = 10 * time.Second
+			resp, err := client.Get(url)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -26,16 +26,18 @@ import (
 // skips that one on a resumed connection.
 func TestResumedConnectionsAreVerified(t *testing.T) {
 	for name, tc := range map[string]struct {
-		ticketsOff bool
-		resumed    int
+		forceTickets bool
+		resumed      int
 	}{
-		"with tickets forced on": {false, 2},
-		"as shipped":             {true, 0},
+		"with tickets forced on": {true, 2},
+		"as shipped":             {false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, time.Hour)
 			cfg := f.serverTLS()
-			cfg.SessionTicketsDisabled = tc.ticketsOff
+			if tc.forceTickets {
+				cfg.SessionTicketsDisabled = false
+			}
 			var verified, byPeerCertificate atomic.Int32
 			inner := cfg.VerifyConnection
 			cfg.VerifyConnection = func(s tls.ConnectionState) error { verified.Add(1); return inner(s) }
