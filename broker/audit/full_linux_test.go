@@ -118,7 +118,8 @@ func TestAFullDiskRefusesAndSaysSo(t *testing.T) {
 	if denials == 0 || outcomes == 0 {
 		t.Errorf("after %d grants the reserve took %d denials and %d outcomes", grants, denials, outcomes)
 	}
-	if r := mustClean(t, dir); r.Denied != denials || r.Outcomes != outcomes+2 {
+	// A checkpoint may be failing at this very moment, and leave a torn line until it is taken back.
+	if r := verify(t, dir); r.Broken != nil || r.Denied != denials || r.Outcomes != outcomes+2 {
 		t.Errorf("%d denials and %d outcomes are in the log, want %d and %d", r.Denied, r.Outcomes, denials, outcomes+2)
 	}
 	if err := os.Remove(path); err != nil {
@@ -170,7 +171,9 @@ func TestAFullDiskWithoutAReserve(t *testing.T) {
 		_, err := until(t, l, event)
 		mustBeFull(t, err)
 	}
-	mustClean(t, dir)
+	if b := verify(t, dir).Broken; b != nil {
+		t.Errorf("on the full disk: %v", b)
+	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ func contextForever() context.Context { return context.Background() }
 
 // A process that is killed at any moment loses no decision of which it had said that it is recorded.
 func TestKill9LosesNothingThatWasAcknowledged(t *testing.T) {
-	rounds := 25
+	rounds := 15
 	if testing.Short() {
 		rounds = 6
 	}
