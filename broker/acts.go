@@ -35,7 +35,7 @@ func (a *acts) mesh() []interface{ Register(grpc.ServiceRegistrar) } {
 
 func (b *Broker) acts(ring *keyring.Ring) (*acts, error) {
 	p, issuer := b.parts, b.cfg.Issuer.String()
-	log := p.telemetry.Logger()
+	log, vends := p.telemetry.Logger(), vend.NewMetrics(p.registry())
 	svids, err := authn.New(authn.Config{
 		Domains: p.domains(b.cfg), JWTBundles: p.identity, Audience: issuer, Logger: log, Metrics: authn.NewMetrics(p.registry()),
 	})
@@ -45,13 +45,14 @@ func (b *Broker) acts(ring *keyring.Ring) (*acts, error) {
 	a := &acts{
 		exchange: &exchange.Service{
 			Point: p.point, Services: p.services.Current, Signer: ring, Issuer: issuer,
+			Metrics: exchange.NewMetrics(p.registry()),
 			Subjects: map[string]exchange.SubjectVerifier{
 				exchange.TypeAccessToken: exchange.OwnTokens(issuer, token.LocalKeys(lookup(ring)), nil),
 				exchange.TypeJWT:         exchange.JWTSVIDs(svids),
 			},
 		},
-		vend:     &vend.Service{Point: p.point, Store: p.cache, Services: p.services.Current},
-		sidecars: &vend.Sidecars{Services: p.services, Policy: p.policy, Logger: log},
+		vend:     &vend.Service{Point: p.point, Store: p.cache, Services: p.services.Current, Metrics: vends},
+		sidecars: &vend.Sidecars{Services: p.services, Policy: p.policy, Logger: log, Metrics: vends},
 		pdp:      &pdp.Service{Point: p.point, Policy: p.policy, Find: b.find},
 	}
 	roots, err := upstreamRoots(b.cfg.UpstreamCA)
