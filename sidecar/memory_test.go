@@ -31,7 +31,10 @@ func TestIdleMemory(t *testing.T) {
 	w := newWorld(t)
 	door, admin := free(t), free(t)
 	cmd, logs := startBinary(t, w.config(t, "listen: { address: "+door+" }\nadmin: "+admin+"\nhold: { tokens: [inventory] }\n"))
-	eventually(t, "it is ready", func() bool { code, _ := get(t, http.DefaultClient, "http://"+admin+"/readyz"); return code == http.StatusOK })
+	eventually(t, "it is ready", func() bool {
+		code, _ := get(t, http.DefaultClient, "http://"+admin+"/readyz")
+		return code == http.StatusOK
+	})
 	for range 300 {
 		if code, body := get(t, http.DefaultClient, "http://"+door+"/inventory/x"); code != http.StatusOK || body != "Bearer t-inventory/x" {
 			t.Fatalf("%d %s\n%s", code, body, logs)

@@ -34,7 +34,7 @@ import (
 
 // world is a trust domain with a small broker, whose tokens are real, and a door to it.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	domain *embedded.Domain
 	broker *smallBroker
 	client *client.Client
@@ -164,7 +164,7 @@ func (p *plug) pull() {
 	}
 }
 
-func listen(t *testing.T) *plug {
+func listen(t testing.TB) *plug {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -185,7 +185,7 @@ type setup struct {
 	deny   map[string]error // from the start
 }
 
-func newWorld(t *testing.T, s setup, services ...*intercomv1.Service) *world {
+func newWorld(t testing.TB, s setup, services ...*intercomv1.Service) *world {
 	t.Helper()
 	d, err := embedded.New(s.domain)
 	must(t, err)
@@ -332,7 +332,7 @@ func (w *world) verifies(audience string) http.Handler {
 }
 
 // plain is an http service; the world is made before its handler is, so that is handed in later.
-func plain(t *testing.T, h http.Handler) string {
+func plain(t testing.TB, h http.Handler) string {
 	t.Helper()
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
@@ -353,7 +353,7 @@ func tokenService(name, url string, bind intercomv1.Bind) *intercomv1.Service {
 	}
 }
 
-func problem(t *testing.T, resp *http.Response, body string, status int, code string) {
+func problem(t testing.TB, resp *http.Response, body string, status int, code string) {
 	t.Helper()
 	if resp.StatusCode != status || !strings.Contains(body, `"code":"`+code+`"`) ||
 		resp.Header.Get("Content-Type") != "application/problem+json" || resp.Header.Get("Cache-Control") != "no-store" {
@@ -361,14 +361,14 @@ func problem(t *testing.T, resp *http.Response, body string, status int, code st
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
