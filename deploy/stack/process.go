@@ -200,8 +200,15 @@ func (p *Process) Stop() error {
 // Kill ends the process at once (SIGKILL), as a crash would.
 func (p *Process) Kill() { _ = p.latest().end(syscall.SIGKILL) }
 
-// Pause stops the process without ending it (SIGSTOP): connections stay open and are not answered.
-func (p *Process) Pause() error { return p.latest().proc.Signal(syscall.SIGSTOP) }
+// Pause stops the process without ending it (SIGSTOP), and waits until it has stopped: connections stay
+// open and are not answered.
+func (p *Process) Pause() error {
+	r := p.latest()
+	if err := r.proc.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	return awaitStopped(r.proc.Pid)
+}
 
 // Resume lets a paused process go on (SIGCONT).
 func (p *Process) Resume() error { return p.latest().proc.Signal(syscall.SIGCONT) }

@@ -1,9 +1,24 @@
 package stack
 
-import "syscall"
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
 
 // attributes put the child at the head of its own process group and let the kernel kill it when the
 // thread that started it ends, see [Process].
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// awaitStopped waits until all threads of a process have taken SIGSTOP: until then they may go on to
+// answer requests. Nothing is reaped by it.
+func awaitStopped(pid int) error {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WSTOPPED|unix.WNOWAIT, nil)
+		if err != unix.EINTR {
+			return err
+		}
+	}
 }

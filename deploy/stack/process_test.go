@@ -3,6 +3,7 @@ package stack_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,6 +53,15 @@ func TestStopStartKill(t *testing.T) {
 func TestStopEndsAPausedProcess(t *testing.T) {
 	p := start(t, sleeper(t.TempDir()))
 	if err := p.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	if status := readFile(t, fmt.Sprintf("/proc/%d/status", p.PID())); !strings.Contains(status, "State:\tT") {
+		t.Errorf("not stopped:\n%s", status)
+	}
+	if err := p.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Pause(); err != nil { // a second time: the first must not answer for it
 		t.Fatal(err)
 	}
 	began := time.Now()

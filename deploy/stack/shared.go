@@ -63,6 +63,7 @@ func StartVault(t testing.TB, o VaultOptions) *VaultServer {
 	skipShort(t)
 	v, err := OpenVault(context.Background(), o)
 	require(t, err)
+	v.private = true
 	stopAfter(t, v)
 	return v
 }

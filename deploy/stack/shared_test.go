@@ -44,7 +44,7 @@ func TestWithoutMain(t *testing.T) {
 	}
 	stack.Binary(t, "vault")
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.run=^TestSharedUntilTheLastUser$")
-	cmd.Env = append(os.Environ(), envUnheld+"=1")
+	cmd.Env = append(os.Environ(), envUnheld+"=1", "INTERCOM_TEST_VAULT_ADDR=")
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestSharedUntilTheLastUser/next") {
 		t.Errorf("%v\n%s", err, out)
 	}

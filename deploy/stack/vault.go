@@ -39,6 +39,7 @@ type VaultServer struct {
 
 	client    *http.Client
 	unsealKey string
+	private   bool // of one test, which it ends with
 	remove    func()
 }
 
