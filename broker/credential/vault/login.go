@@ -14,8 +14,8 @@ import (
 // login is a token and what is known of it. It does not change: a renewal makes another of the same token.
 type login struct {
 	data, control *api.Client // with the token
-	// life is how long the token was good for when it was new.
-	life time.Duration
+	// life is how long the token was good for when it was new, and granted what the latest answer gave it.
+	life, granted time.Duration
 	// notAfter is when it ends by our clock, counted from before the request; zero means never.
 	notAfter  time.Time
 	renewable bool
@@ -68,7 +68,7 @@ func (s *session) logIn(ctx context.Context) (*login, error) {
 	}
 	l := &login{
 		data: withToken(s.lanes.data, token), control: withToken(s.lanes.control, token),
-		life: answer.life(), renewable: answer.Auth.Renewable, pulse: &pulse{lock: make(chan struct{}, 1), seen: asked},
+		life: answer.life(), granted: answer.life(), renewable: answer.Auth.Renewable, pulse: &pulse{lock: make(chan struct{}, 1), seen: asked},
 	}
 	if l.life > 0 {
 		l.notAfter = asked.Add(l.life)
@@ -101,7 +101,8 @@ func (s *session) renew(ctx context.Context, l *login) (*login, error) {
 		return nil, err
 	}
 	next := *l
-	next.notAfter, next.renewable = asked.Add(answer.life()), answer.Auth.Renewable
+	next.granted, next.renewable = answer.life(), answer.Auth.Renewable
+	next.notAfter = asked.Add(next.granted)
 	return &next, nil
 }
 

@@ -85,7 +85,7 @@ func (s *session) keep(ctx context.Context, l *login) {
 		case err == nil:
 			failures, l = 0, next
 			s.set(l)
-			if time.Until(l.notAfter) < l.life*9/10 { // the max TTL cuts it: no later renewal gives more
+			if l.granted < l.life*9/10 { // the max TTL cuts it: no later renewal gives more
 				return
 			}
 		case ctx.Err() != nil, !l.good(time.Now()):
@@ -206,10 +206,11 @@ func (s *session) await(ctx context.Context, dead *login) (*login, error) {
 	}
 }
 
-// retryAt adds when the next login is tried, where that is later than what Vault itself asked for.
+// retryAt adds when the next login is tried, where that is later than what Vault itself asked for. It is
+// never at once: the next caller would only be told the same.
 func retryAt(err error, next time.Time) error {
 	e := *fault.From(err)
-	e.RetryAfter = max(e.RetryAfter, time.Until(next))
+	e.RetryAfter = max(e.RetryAfter, time.Until(next), time.Second)
 	return &e
 }
 

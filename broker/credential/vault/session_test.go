@@ -60,23 +60,23 @@ func TestLifeOfALogin(t *testing.T) {
 	for name, c := range map[string]struct {
 		role             map[string]any
 		renew            http.HandlerFunc // in Vault's place
-		least, most      int              // logins in eight seconds
+		least, most      int              // logins in twelve seconds
 		fewest, mostEver int              // renewals
 	}{
-		// 3 s are renewed after 1.7 to 2 s, so four times.
-		"renewed": {map[string]any{"token_ttl": 3}, nil, 1, 1, 3, 5},
-		// The second renewal is cut: a login each 3.4 to 4 s.
-		"max TTL": {map[string]any{"token_ttl": 3, "token_max_ttl": 5}, nil, 2, 3, 3, 4},
-		// Vault counts the life of a batch token in whole seconds, so that 4 s may be three.
-		"not renewable": {map[string]any{"token_ttl": 4, "token_type": "batch"}, nil, 3, 4, 0, 0},
+		// 5 s are renewed after 2.8 to 3.3 s, so three or four times.
+		"renewed": {map[string]any{"token_ttl": 5}, nil, 1, 1, 2, 4},
+		// The second renewal is cut: a login each 5.7 to 6.7 s.
+		"max TTL": {map[string]any{"token_ttl": 5, "token_max_ttl": 8}, nil, 2, 3, 2, 4},
+		// Vault counts the life of a batch token in whole seconds, so that 6 s may be five.
+		"not renewable": {map[string]any{"token_ttl": 6, "token_type": "batch"}, nil, 3, 4, 0, 0},
 		"renewal refused": {
-			map[string]any{"token_ttl": 3}, status(http.StatusForbidden, `{"errors":["permission denied"]}`), 4, 6, 3, 6,
+			map[string]any{"token_ttl": 5}, status(http.StatusForbidden, `{"errors":["permission denied"]}`), 4, 5, 3, 4,
 		},
 	} {
 		_, tap, s := tapped(t, c.role)
 		tap.instead(renewPath, c.renew)
 		wg.Go(func() {
-			if failed := load(t, s, 4, 8*time.Second); failed > 0 {
+			if failed := load(t, s, 4, 12*time.Second); failed > 0 {
 				t.Errorf("%s: %d reads failed", name, failed)
 			}
 			if n := tap.loginCount(); n < c.least || n > c.most {
@@ -99,13 +99,13 @@ func TestRenewalOutageRevokesNothing(t *testing.T) {
 		t.Skip("lasts some seconds")
 	}
 	t.Parallel()
-	_, tap, s := tapped(t, map[string]any{"token_ttl": 6})
+	_, tap, s := tapped(t, map[string]any{"token_ttl": 9})
 	tap.instead(renewPath, status(http.StatusInternalServerError, `{"errors":["internal error"]}`))
-	if failed := load(t, s, 2, 5*time.Second); failed > 0 || tap.loginCount() != 1 {
+	if failed := load(t, s, 2, 7*time.Second); failed > 0 || tap.loginCount() != 1 {
 		t.Errorf("%d reads failed, %d logins", failed, tap.loginCount())
 	}
-	if n := tap.count(renewPath); n < 2 || n > 10 {
-		t.Errorf("%d renewals tried in the last two seconds of six", n)
+	if n := tap.count(renewPath); n < 1 || n > 10 {
+		t.Errorf("%d renewals tried in one or two seconds", n)
 	}
 	tap.instead(renewPath, nil)
 	if failed := load(t, s, 2, 3*time.Second); failed > 0 || tap.loginCount() != 1 {
@@ -119,7 +119,7 @@ func TestOutageUntilTheEnd(t *testing.T) {
 		t.Skip("lasts some seconds")
 	}
 	t.Parallel()
-	_, tap, s := tapped(t, map[string]any{"token_ttl": 1})
+	_, tap, s := tapped(t, map[string]any{"token_ttl": 2})
 	ready(t, s)
 	sealed := status(http.StatusServiceUnavailable, `{"errors":["Vault is sealed"]}`)
 	tap.instead(renewPath, sealed)
@@ -135,8 +135,7 @@ func TestOutageUntilTheEnd(t *testing.T) {
 	}
 	tap.instead(tap.logins, nil)
 	tap.instead(renewPath, nil)
-	ready(t, s)
-	reads(t, s, "crm/login")
+	eventually(t, "a read", func() bool { return read(t.Context(), s) == nil })
 }
 
 func TestOneLoginForAll(t *testing.T) {
@@ -213,7 +212,7 @@ func TestCallerGoesAway(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > 4*time.Second {
 		t.Errorf("it took %s", took)
 	}
 }
