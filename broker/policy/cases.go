@@ -155,7 +155,7 @@ func parseCase(line string) (r Request, allowed bool, err error) {
 	if !slices.Contains(Actions(), r.Action) {
 		return r, false, fmt.Errorf("unknown action %q", r.Action)
 	}
-	r.Resource.Type, r.Resource.ID, _ = strings.Cut(words[3], "/")
+	r.Resource = ParseEntity(words[3])
 	for _, word := range words[4:] {
 		name, value, _ := strings.Cut(word, "=")
 		if err := r.set(name, value); err != nil {

@@ -137,6 +137,7 @@ func checkToken(written, meant []govaluate.ExpressionToken, i int) string {
 		if moment, ok := t.Value.(time.Time); !ok || moment.Location() != time.UTC {
 			return "a text that reads as a moment must be in UTC and end in Z, such as '2026-12-31T23:59:59Z'"
 		}
+	default: // numbers, operators, brackets and the two functions
 	}
 	return ""
 }

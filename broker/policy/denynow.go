@@ -89,7 +89,7 @@ func writeFile(name string, data []byte) error {
 		return fmt.Errorf("policy: %w", err)
 	}
 	_, err = temp.Write(data)
-	err = errors.Join(err, temp.Chmod(0o644), temp.Sync(), temp.Close()) //nolint:gosec // rules are no secret, and the broker is often another user
+	err = errors.Join(err, temp.Chmod(0o644), temp.Sync(), temp.Close()) // rules are no secret, and the broker is often another user
 	if err == nil {
 		err = os.Rename(temp.Name(), name)
 	}

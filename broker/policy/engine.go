@@ -139,7 +139,7 @@ func (e *Engine) swap(ctx context.Context, old *generation, s *Snapshot, src sou
 	e.config.Metrics.loaded(s)
 	e.log.InfoContext(ctx, "policy loaded", "dir", e.config.Dir, "revision", s.revision, "rules", s.Rules())
 	for _, w := range s.warnings {
-		e.log.WarnContext(ctx, "policy: "+w)
+		e.log.WarnContext(ctx, "policy warning", "warning", w)
 	}
 	if old != nil {
 		close(old.over)

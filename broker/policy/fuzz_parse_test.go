@@ -40,7 +40,7 @@ func FuzzPatternsMeanWhatTheySay(f *testing.F) {
 	f.Fuzz(func(t *testing.T, subject, pattern, path, resource string) {
 		id, err := spiffeid.FromString("spiffe://a.test" + path)
 		if err != nil || strings.ContainsAny(pattern+subject, "\r\n") {
-			t.Skip()
+			return
 		}
 		csv := strings.Join([]string{"p", quoted(subject), "call", quoted(pattern), "allow"}, ",")
 		index, err := policy.LoadFS(files("policy.csv", csv))
@@ -106,7 +106,7 @@ func FuzzConditionsMeanTheSame(f *testing.F) {
 	f.Fuzz(func(t *testing.T, condition, claims string) {
 		var m map[string]any
 		if json.Unmarshal([]byte(claims), &m) != nil || strings.ContainsAny(condition, "\r\n") || len(condition) > 200 {
-			t.Skip()
+			return
 		}
 		csv := "p, spiffe://a.test/x, call, service/y/**, allow\np, user:https://i.test|*, call, service/y/**, allow, " + quoted(condition)
 		s, err := policy.LoadFS(files("policy.csv", csv))
