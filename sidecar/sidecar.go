@@ -23,6 +23,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
@@ -239,10 +240,13 @@ func (s *Sidecar) checks() map[string]func() error {
 	}
 }
 
+// maxConns bounds the connections of one door; whoever comes beyond it waits.
+const maxConns = 4096
+
 // serve serves until ctx ends, and then waits for what is in flight.
 func serve(ctx context.Context, srv *http.Server, l net.Listener, grace time.Duration) error {
 	ended := make(chan error, 1)
-	go func() { ended <- srv.Serve(l) }()
+	go func() { ended <- srv.Serve(netutil.LimitListener(l, maxConns)) }()
 	select {
 	case err := <-ended:
 		return err

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -13,16 +14,26 @@ import (
 
 func main() { os.Exit(cli.Main(root())) }
 
+const example = `  intercom-sidecar --config /etc/intercom/sidecar.yaml
+
+  # beside it, in place of the application:
+  curl http://127.0.0.1:4140/inventory/items
+  http_proxy=http://127.0.0.1:4140 curl http://inventory/items
+  curl -H 'Intercom-Request: 1' 'http://127.0.0.1:4140/v1/token?audience=inventory'
+  curl http://127.0.0.1:4141/readyz`
+
 func root() *cobra.Command {
-	var file string
+	var file, listen, admin string
 	c := &cobra.Command{
 		Use: "intercom-sidecar --config FILE", Short: "The small process beside each service: calls by name, no credentials held", Args: cobra.NoArgs,
-		Example: "  intercom-sidecar --config /etc/intercom/sidecar.yaml\n  curl http://127.0.0.1:4140/inventory/items",
+		Example: example,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := sidecar.Load(file)
 			if err != nil {
 				return cli.Hint(err, "intercom check --sidecar %s", file)
 			}
+			cfg.Listen.Address = cmp.Or(listen, cfg.Listen.Address)
+			cfg.Admin = cmp.Or(admin, cfg.Admin)
 			s, err := sidecar.New(cmd.Context(), cfg)
 			if err != nil {
 				return err
@@ -31,6 +42,8 @@ func root() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&file, "config", "", "the configuration file")
+	c.Flags().StringVar(&listen, "listen", "", "the application's door, host:port on loopback; instead of the file's")
+	c.Flags().StringVar(&admin, "admin", "", "health and metrics, host:port on loopback; instead of the file's")
 	_ = c.MarkFlagRequired("config")
 	return c
 }

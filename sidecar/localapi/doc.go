@@ -15,6 +15,9 @@
 //	GET /v1/token?audience=inventory      the sidecar's own: a token, or a credential,
 //	Intercom-Request: 1                   for an application that must hold one
 //
+// Of http_proxy: curl reads the lower-case name only, and Go sends nothing for localhost or a loopback
+// address through a proxy, so services are called by their names there.
+//
 // They cannot be mistaken for each other. A name is a single DNS label and is never `localhost` or `v1`
 // (service files with such names are refused), so the door's own names (loopback addresses and localhost)
 // name no service, and no service takes `/v1/` away. A port is not part of a name: it is left out, 80, or the
