@@ -111,6 +111,38 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+func TestDisorderIsRefused(t *testing.T) {
+	for _, text := range []string{
+		``, `[]`, `{"credentials":{"../a":{"last":1}}}`, `{"credentials":{"A":{"last":1}}}`,
+		`{"credentials":{"a":{"last":1,"versions":[{"number":2},{"number":1}]}}}`,
+		`{"credentials":{"a":{"last":3,"versions":[{"number":2}]}}}`,
+		`{"credentials":{"a":{"last":1,"versions":[{"number":1,"fields":{"x":"!!!"}}]}}}`,
+	} {
+		if _, err := decode([]byte(text)); err == nil || strings.Contains(err.Error(), "!!!") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// TestDocumentsDoNotChange: two changes of one document leave it and each other alone.
+func TestDocumentsDoNotChange(t *testing.T) {
+	base, now := &document{}, time.Now()
+	for range 3 {
+		base = base.write("a", credential.Fields{"x": secret.FromString("base")}, 10, now)
+	}
+	one := base.write("a", credential.Fields{"x": secret.FromString("one")}, 10, now)
+	two := base.write("a", credential.Fields{"x": secret.FromString("two")}, 10, now)
+	gone := base.remove("a", now)
+	for want, d := range map[string]*document{"base": base, "one": one, "two": two} {
+		if c, err := d.read("a"); err != nil || string(c.Fields["x"].Reveal()) != want {
+			t.Errorf("%s holds something else, %v", want, err)
+		}
+	}
+	if _, err := gone.read("a"); err == nil {
+		t.Error("what was removed is there")
+	}
+}
+
 func TestForgottenNamesAreBounded(t *testing.T) {
 	d, start := &document{}, time.Now()
 	for i := range maxForgotten + 10 {

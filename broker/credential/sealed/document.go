@@ -94,7 +94,7 @@ func (d *document) write(name credential.Name, fields credential.Fields, keep in
 	r := d.Credentials[name]
 	v := version{Number: r.Last + 1, Created: now.UTC(), Fields: map[string]plain{}}
 	for field, value := range fields {
-		v.Fields[field] = plain{secret.New(slices.Clone(value.Reveal()))}
+		v.Fields[field] = plain{value}
 	}
 	old := r.Versions[max(0, len(r.Versions)-keep+1):]
 	return d.next(name, record{Last: v.Number, Versions: append(slices.Clone(old), v)})

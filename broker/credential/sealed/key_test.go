@@ -86,11 +86,10 @@ func TestRekey(t *testing.T) {
 	cfg := config(t)
 	var log bytes.Buffer
 	next := sealed.NewKey()
-	deaf := open(t, cfg)
+	deaf, tool := open(t, cfg), open(t, cfg)
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	cfg.Rekeyed = func() (secret.Value, error) { return next, nil }
 	follower := open(t, cfg)
-	tool := open(t, cfg)
 	put(t, tool, "crm/login", "one")
 	if err := tool.Rekey(t.Context(), next); err != nil {
 		t.Fatal(err)

@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -197,6 +199,57 @@ func TestTwoProcesses(t *testing.T) {
 	}
 	if version := put(t, broker, "crm/login", "three"); version != 3 {
 		t.Errorf("version %d was used twice", version)
+	}
+}
+
+// TestManyOpenAtOnce: those who find no file create one, and none creates it over what another wrote.
+func TestManyOpenAtOnce(t *testing.T) {
+	cfg := config(t)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			s, err := sealed.Open(cfg)
+			if err == nil {
+				_, err = s.Write(t.Context(), credential.Name(fmt.Sprintf("n/%d", i)), credential.Fields{"value": {}})
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if names, err := open(t, cfg).List(t.Context(), "n"); err != nil || len(names) != 8 {
+		t.Errorf("found %q, %v", names, err)
+	}
+}
+
+// TestLinkIsFollowed: the file is replaced where it is, and the link to it stays.
+func TestLinkIsFollowed(t *testing.T) {
+	cfg := config(t)
+	open(t, cfg)
+	link := cfg
+	link.Path = filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(cfg.Path, link.Path); err != nil {
+		t.Fatal(err)
+	}
+	put(t, open(t, link), "crm/login", "one")
+	if info, err := os.Lstat(link.Path); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		t.Errorf("the link is gone: %v, %v", info.Mode(), err)
+	}
+	if got := get(t, open(t, cfg), "crm/login"); got != "one" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestNoChangeNoGeneration(t *testing.T) {
+	s := open(t, config(t))
+	put(t, s, "crm/login", "one")
+	before := s.Generation()
+	if err := s.Delete(t.Context(), "never/was"); err != nil {
+		t.Fatal(err)
+	}
+	if after := s.Generation(); after != before {
+		t.Errorf("generation %d became %d, and nothing changed", before, after)
 	}
 }
 
