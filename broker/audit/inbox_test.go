@@ -41,8 +41,8 @@ func TestAppendBesideARunningLog(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := audit.Verify(dir, nil); err != nil {
-		t.Errorf("the log does not verify: %v", err)
+	if report, err := audit.Verify(dir, nil); err != nil || report.Broken != nil {
+		t.Errorf("the log does not verify: %v, %v", report.Broken, err)
 	}
 }
 

@@ -100,7 +100,9 @@ func (w *system) startSidecar(t *testing.T, name string, d *stack.Domain) *sidec
 	var err error
 	s.Process, err = stack.Start(t.Context(), stack.Command{
 		Name: name, Path: filepath.Join(w.bin, name), Args: []string{"--config", w.path(name + ".yaml")}, Dir: w.dir, Log: s.log,
-		Ready: func(ctx context.Context) error { return is(ctx, application(), http.StatusOK, "http://"+admin+"/readyz") },
+		Ready: func(ctx context.Context) error {
+			return is(ctx, application(), http.StatusOK, "http://"+admin+"/readyz")
+		},
 	})
 	must(t, err)
 	t.Cleanup(func() { _ = s.Stop() })

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/ed25519"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os/user"
@@ -125,10 +124,25 @@ func verify(w io.Writer, dir, keyFile string) error {
 	if err != nil {
 		return err
 	}
-	out, err := json.MarshalIndent(report, "", "  ")
-	if err != nil {
-		return err
+	printReport(w, report)
+	if report.Broken != nil {
+		return report.Broken
 	}
-	fmt.Fprintf(w, "%s\n", out)
 	return nil
+}
+
+func printReport(w io.Writer, r audit.Report) {
+	key := "the key beside the log; one that is kept elsewhere proves more (--key)"
+	if r.Outside {
+		key = "the key that was given"
+	}
+	fmt.Fprintf(w, "entries    %d to %d in %d segments, %s to %s\n", r.First, r.Last, r.Segments, r.From.Format(time.RFC3339), r.To.Format(time.RFC3339))
+	fmt.Fprintf(w, "decisions  %d, of which %d denied; %d outcomes, %d by operators\n", r.Decisions, r.Denied, r.Outcomes, r.Admin)
+	fmt.Fprintf(w, "signed     up to entry %d, by %s\n", r.Covered, key)
+	if r.TornBytes > 0 || r.TornTail > 0 {
+		fmt.Fprintf(w, "torn       %d bytes that nobody was told are recorded\n", r.TornBytes+r.TornTail)
+	}
+	if r.UnknownCount > 0 {
+		fmt.Fprintf(w, "unknown    %d allowed acts have no outcome, the first %s\n", r.UnknownCount, r.Unknown[0].Decision)
+	}
 }

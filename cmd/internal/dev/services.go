@@ -33,7 +33,7 @@ func newDemo(ctx context.Context, name string, h http.Handler) (*demo, error) {
 
 // run serves until ctx ends.
 func (d *demo) run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { d.server.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = d.server.Close() })
 	defer stop()
 	if err := d.server.Serve(d.bound); ctx.Err() == nil {
 		return fmt.Errorf("%s: %w", d.name, err)

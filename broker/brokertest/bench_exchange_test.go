@@ -1,0 +1,155 @@
+package brokertest_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker/brokertest"
+	intercomv1 "github.com/intercom-broker/intercom/proto/intercom/v1"
+)
+
+// inFlight is how many calls are made at the same time, all over one connection, as a sidecar makes them.
+const inFlight = 64
+
+// BenchmarkExchange has, beside a token for the caller itself from a whole broker, the least that this can
+// cost: the same door and the same client with an empty call, one ES256 signature, and one append of 300
+// bytes, which is followed by an fsync that all waiting calls share when sync is always.
+//
+// The ratio is of calls that take turns of some tenths of a second, since a machine that is shared is
+// never as fast twice:
+//
+//	go test -run '^$' -bench Exchange -benchtime 20000x ./broker/brokertest
+func BenchmarkExchange(b *testing.B) {
+	for _, sync := range []string{"interval", "always"} {
+		intercom, floor := exchangeCall(b, sync), floorCall(b, sync == "always")
+		b.Run("intercom/sync="+sync, func(b *testing.B) { measure(b, intercom) })
+		b.Run("floor/sync="+sync, func(b *testing.B) { measure(b, floor) })
+		b.Run("ratio/sync="+sync, func(b *testing.B) { compare(b, intercom, floor) })
+	}
+}
+
+// call is one call to be measured.
+type call func(context.Context) error
+
+// exchangeCall asks a whole broker, whose policy has a thousand rules, for a token that is bound to the
+// caller's SVID.
+func exchangeCall(b *testing.B, sync string) call {
+	var rules strings.Builder
+	for n := range 1000 {
+		fmt.Fprintf(&rules, "p, spiffe://intercom.test/service-%d, exchange, audience/target-%d, allow\n", n, n%100)
+	}
+	rules.WriteString(somePolicy)
+	broker := brokertest.Start(b, brokertest.Options{Policy: rules.String(), Services: someServices, Sync: sync})
+	c := broker.Client(b, "/orders")
+	return func(ctx context.Context) error {
+		issued, err := c.Exchange(ctx, &intercomv1.ExchangeRequest{Audience: []string{"inventory"}})
+		if err == nil && issued.GetAccessToken() == "" {
+			return fmt.Errorf("no token: %v", issued)
+		}
+		return err
+	}
+}
+
+// load is what the calls of one kind took.
+type load struct {
+	do    call
+	took  time.Duration
+	cpu   time.Duration // of both ends
+	calls []time.Duration // each of them
+}
+
+// run makes n calls.
+func (l *load) run(b *testing.B, n int) {
+	b.Helper()
+	var left atomic.Int64
+	left.Store(int64(n))
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	began, before := time.Now(), cpuTime(b)
+	for range inFlight {
+		all.Go(func() {
+			mine := make([]time.Duration, 0, 2*n/inFlight)
+			for left.Add(-1) >= 0 {
+				start := time.Now()
+				if err := l.do(b.Context()); err != nil {
+					b.Error(err)
+					return
+				}
+				mine = append(mine, time.Since(start))
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			l.calls = append(l.calls, mine...)
+		})
+	}
+	all.Wait()
+	l.took += time.Since(began)
+	l.cpu += cpuTime(b) - before
+}
+
+// cpuTime is what this process has taken so far.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	must(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func (l *load) cpuPerCall() float64 { return l.cpu.Seconds() * 1e6 / float64(len(l.calls)) }
+
+func (l *load) throughput() float64 { return float64(len(l.calls)) / l.took.Seconds() }
+
+// quantile returns the time within which that share of the calls was answered. The calls are sorted.
+func (l *load) quantile(share float64) time.Duration {
+	if len(l.calls) == 0 {
+		return 0
+	}
+	return l.calls[int(share*float64(len(l.calls)-1))]
+}
+
+func (l *load) report(b *testing.B, prefix string) {
+	slices.SortFunc(l.calls, cmp.Compare[time.Duration])
+	b.ReportMetric(l.throughput(), prefix+"ops/s")
+	b.ReportMetric(l.cpuPerCall(), prefix+"cpu-µs/op")
+	b.ReportMetric(float64(l.quantile(0.5))/1e6, prefix+"p50-ms")
+	b.ReportMetric(float64(l.quantile(0.99))/1e6, prefix+"p99-ms")
+}
+
+func measure(b *testing.B, do call) {
+	(&load{do: do}).run(b, 4*inFlight) // connects, and warms up
+	l := &load{do: do}
+	b.ReportAllocs()
+	b.ResetTimer()
+	l.run(b, b.N)
+	b.StopTimer()
+	l.report(b, "")
+}
+
+// turn is how many calls of one kind are made in a row.
+const turn = 20 * inFlight
+
+func compare(b *testing.B, intercom, floor call) {
+	for _, do := range []call{intercom, floor} {
+		(&load{do: do}).run(b, 4*inFlight)
+	}
+	ours, theirs := &load{do: intercom}, &load{do: floor}
+	b.ResetTimer()
+	for n := b.N; n > 0; n -= turn {
+		ours.run(b, min(n, turn))
+		theirs.run(b, min(n, turn))
+	}
+	b.StopTimer()
+	ours.report(b, "")
+	theirs.report(b, "floor-")
+	b.ReportMetric(ours.throughput()/theirs.throughput(), "throughput-ratio")
+	b.ReportMetric(theirs.cpuPerCall()/ours.cpuPerCall(), "cpu-ratio")
+	b.ReportMetric(float64(ours.quantile(0.99))/float64(theirs.quantile(0.99)), "p99-ratio")
+}
