@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -63,16 +64,44 @@ func TestTargets(t *testing.T) {
 		"GET / HTTP/1.1\r\nHost: localhost":                                                   "NO_SUCH_PATH",
 		"GET /inventori/a HTTP/1.1\r\nHost: localhost":                                        `did you mean \"inventory\"?`,
 		"GET /a HTTP/1.1\r\nHost: nothing-like-it":                                            "there are inventory",
-		"GET /inventory/a HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost":            "BROWSER",
-		"GET /inventory/a HTTP/1.1\r\nHost: localhost\r\nOrigin: null":                        "BROWSER",
-		"GET /a HTTP/1.1\r\nHost: inventory\r\nSec-Fetch-Site: same-origin":                   "BROWSER",
-		"GET /inventory/a HTTP/1.1\r\nHost: localhost\r\nsec-fetch-anything: x":               "BROWSER",
-		"OPTIONS /v1/token HTTP/1.1\r\nHost: localhost\r\nOrigin: https://a":                  "BROWSER",
 		"GET /inventory/a HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: h2c": "BAD_REQUEST",
 	} {
 		if got := w.raw(request + "\r\n\r\n"); !strings.Contains(got, want) {
 			t.Errorf("%q\nwant %s, got %s", request, want, got)
 		}
+	}
+}
+
+// TestBrowsersAreRefused: a page on the same machine reaches neither a service nor the sidecar, whatever it
+// makes a browser send. No request of it leaves the sidecar.
+func TestBrowsersAreRefused(t *testing.T) {
+	var reached atomic.Int64
+	seen := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) })
+	w := newWorld(t, setup{}, tokenService("inventory", plain(t, seen), bearer))
+	_, port, _ := net.SplitHostPort(w.door)
+	for _, request := range []string{
+		"POST /inventory/a HTTP/1.1\r\nHost: localhost:" + port + "\r\nContent-Length: 0\r\nOrigin: https://evil.example",    // a form
+		"GET /inventory/a HTTP/1.1\r\nHost: 127.0.0.1:" + port + "\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Site: cross-site", // an image
+		"GET /inventory/a HTTP/1.1\r\nHost: localhost\r\nOrigin: null",                                                       // a sandboxed frame
+		"GET /inventory/a HTTP/1.1\r\nHost: localhost:" + port + "\r\nOrigin: http://localhost:" + port,                      // a page that came through here
+		"GET /inventory/a HTTP/1.1\r\nHost: localhost\r\nsec-fetch-anything: x",
+		"GET /a HTTP/1.1\r\nHost: inventory\r\nSec-Fetch-Site: same-origin",
+		"GET /inventory/a HTTP/1.1\r\nHost: evil.example:" + port, // DNS rebinding
+		"GET /a HTTP/1.1\r\nHost: inventory.evil.example",
+		"OPTIONS /v1/token HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\nAccess-Control-Request-Headers: intercom-request", // a preflight
+		"GET /v1/token?audience=inventory HTTP/1.1\r\nHost: localhost\r\nIntercom-Request: 1\r\nOrigin: https://evil.example",
+		"GET /v1/token?audience=inventory HTTP/1.1\r\nHost: localhost", // a link
+		"GET /v1/token?audience=inventory HTTP/1.1\r\nHost: evil.example\r\nIntercom-Request: 1",
+		"GET /inventory/ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+			"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nOrigin: https://evil.example",
+	} {
+		got := w.raw(request + "\r\n\r\n")
+		if !strings.HasPrefix(got, "HTTP/1.1 403 ") || strings.Contains(strings.ToLower(got), "access-control") {
+			t.Errorf("%q\ngot %s", request, got)
+		}
+	}
+	if reached.Load() != 0 || w.broker.minted.Load() != 0 {
+		t.Errorf("%d requests and %d tokens for a page", reached.Load(), w.broker.minted.Load())
 	}
 }
 
