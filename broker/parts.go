@@ -96,9 +96,6 @@ func (p *parts) openPolicy(ctx context.Context, cfg Config) (err error) {
 		Dir: cfg.Policy, History: PolicyHistory(cfg.Audit.Dir), Logger: p.telemetry.Logger(),
 		Metrics: policy.NewMetrics(p.registry()),
 	})
-	if err == nil && p.policy.Custom() {
-		p.telemetry.Logger().Warn("the policy has a model of its own: Casbin decides, and scans every rule for each decision")
-	}
 	return err
 }
 

@@ -40,6 +40,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-poll.C:
+			w.settle(ctx) // somebody may be writing at this very moment
 		case event := <-w.events():
 			if !w.concerns(event) {
 				continue
