@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/http/httputil"
 	"sync/atomic"
 	"time"
 
@@ -17,26 +16,40 @@ import (
 	"github.com/intercom-broker/intercom/broker/policy"
 )
 
-// act is one request on its way: from the first look at it to the last byte of its stream.
+// act is one request on its way: from the first look at it to the last byte of its stream. It is the
+// context of its own upstream request, so that the one ReverseProxy of the door finds it again.
 type act struct {
-	handler *Handler
-	in      *http.Request
-	ctx     context.Context // the caller's, and ours to end
-	began   time.Time
-	writer  writer
-	bytes   atomic.Int64          // of both bodies, or of the upgraded connection
-	broken  atomic.Pointer[error] // why the request's body ended early
-	span    trace.Span            // nil unless sampled
-	cancel  context.CancelCauseFunc
+	context.Context // the caller's, with an end of ours
+	handler         *Handler
+	in              *http.Request
+	began           time.Time
+	writer          writer
+	bytes           atomic.Int64          // of both bodies, or of the upgraded connection
+	broken          atomic.Pointer[error] // why the request's body ended early
+	span            trace.Span            // nil unless sampled
+	cancel          context.CancelCauseFunc
 
 	target   target
 	grant    *pep.Grant
 	upstream *upstream
 	outcome  pep.Outcome
-	proxy    httputil.ReverseProxy
 	header   http.Header // what the upstream gets
 	secrets  []string    // what must not come back
+	sent     requestBody
+	received responseBody
 }
+
+type actKey struct{}
+
+// Value implements [context.Context].
+func (a *act) Value(key any) any {
+	if key == (actKey{}) {
+		return a
+	}
+	return a.Context.Value(key)
+}
+
+func actOf(r *http.Request) *act { return r.Context().Value(actKey{}).(*act) }
 
 // serve goes the way of a request. What it returns was not answered yet.
 func (a *act) serve() error {
@@ -52,11 +65,10 @@ func (a *act) serve() error {
 	}
 
 	// 2. May they? From here on the decision is in the audit log.
-	ctx, cancel := context.WithCancelCause(a.trace(a.in.Context()))
-	a.ctx, a.cancel = ctx, cancel
+	a.Context, a.cancel = context.WithCancelCause(a.trace(a.in.Context()))
 	before := h.live.changes.Load()
 	res := policy.Entity{Type: "service", ID: a.target.resource(a.in.Method)}
-	if a.grant, err = h.cfg.Point.Check(ctx, policy.ActionCall, res); err != nil {
+	if a.grant, err = h.cfg.Point.Check(a, policy.ActionCall, res); err != nil {
 		return err
 	}
 
@@ -64,24 +76,24 @@ func (a *act) serve() error {
 	if a.upstream, err = h.upstreams.get(h, a.target.service); err != nil {
 		return err
 	}
-	if err := h.live.enter(ctx, a, before); err != nil {
+	if err := h.live.enter(a, before); err != nil {
 		return err
 	}
 
 	// 4. With what: an empty header, what may travel, and the credential last.
-	if err := a.buildHeader(ctx); err != nil {
+	if err := a.buildHeader(); err != nil {
 		return err
 	}
 
 	// 5. Stream.
-	a.stream(ctx)
+	a.stream()
 	return nil
 }
 
 // end records the outcome, also when the stream was aborted by a panic of net/http's own making.
 func (a *act) end() {
 	if a.cancel != nil {
-		if cut, ok := errors.AsType[*fault.Error](context.Cause(a.ctx)); ok {
+		if cut, ok := errors.AsType[*fault.Error](context.Cause(a.Context)); ok {
 			a.outcome.Err = cut
 		}
 		a.cancel(nil)
@@ -112,12 +124,12 @@ func malformed(err error) error {
 }
 
 // fetch returns what the store has for the service, if it may still be used.
-func (a *act) fetch(ctx context.Context, name string) (credential.Served, error) {
+func (a *act) fetch(name string) (credential.Served, error) {
 	h := a.handler
 	if h.cfg.Vender == nil {
 		return credential.Served{}, fault.New(fault.Unavailable, "STORE_MISSING", "there is no credential store")
 	}
-	served, err := h.cfg.Vender.Fetch(ctx, credential.Name(name), a.upstream.service.Stale)
+	served, err := h.cfg.Vender.Fetch(a, credential.Name(name), a.upstream.service.Stale)
 	if err != nil {
 		return served, unavailable(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"log"
 	"log/slog"
 	"net/http"
+	"net/http/httputil"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -79,8 +80,8 @@ func (cfg Config) withDefaults() Config {
 // Handler is the egress door. It is safe for concurrent use.
 type Handler struct {
 	cfg       Config
-	log       *log.Logger // what ReverseProxy and the transports say of themselves
-	buffers   buffers
+	log       *log.Logger // what ReverseProxy says of itself
+	proxy     *httputil.ReverseProxy
 	upstreams upstreams
 	tokens    tokens
 	live      live
@@ -92,7 +93,9 @@ func New(cfg Config) (*Handler, error) {
 		return nil, errors.New("egress: want a Point and Services")
 	}
 	cfg = cfg.withDefaults()
-	return &Handler{cfg: cfg, log: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug)}, nil
+	h := &Handler{cfg: cfg, log: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug)}
+	h.proxy = h.newProxy()
+	return h, nil
 }
 
 // ServeHTTP implements [http.Handler]. The Principal is in the request's context.

@@ -30,7 +30,8 @@ const (
 const errUnasked hygiene.Error = "the upstream switched protocols unasked"
 
 // fail is ReverseProxy's ErrorHandler.
-func (a *act) fail(_ http.ResponseWriter, r *http.Request, err error) {
+func fail(_ http.ResponseWriter, r *http.Request, err error) {
+	a := actOf(r)
 	e := a.classify(err)
 	if isUpstreamFault(e) || e.Reason == ReasonTimeout {
 		a.upstream.counters.failed(e.Reason)
@@ -40,7 +41,7 @@ func (a *act) fail(_ http.ResponseWriter, r *http.Request, err error) {
 
 // classify finds out whose failure err is. The messages name the side that failed and no address.
 func (a *act) classify(err error) *fault.Error {
-	if cut, ok := errors.AsType[*fault.Error](context.Cause(a.ctx)); ok {
+	if cut, ok := errors.AsType[*fault.Error](context.Cause(a.Context)); ok {
 		return cut
 	}
 	if body := a.broken.Load(); body != nil {

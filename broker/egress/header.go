@@ -1,7 +1,6 @@
 package egress
 
 import (
-	"context"
 	"net/http"
 	"strings"
 
@@ -13,7 +12,7 @@ import (
 
 // buildHeader fills the header of the upstream request. The credential comes last, so that nothing that
 // travels can stand in its place.
-func (a *act) buildHeader(ctx context.Context) error {
+func (a *act) buildHeader() error {
 	in := a.upstream.service.Inject
 	field := "Authorization"
 	if in != nil {
@@ -25,37 +24,39 @@ func (a *act) buildHeader(ctx context.Context) error {
 		a.header["Connection"], a.header["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
 	}
 	a.propagate(a.header)
-	if err := a.inject(ctx, in); err != nil {
+	if err := a.inject(in); err != nil {
 		return err
 	}
 	a.remember(a.header.Get(field))
 	return nil
 }
 
-func (a *act) inject(ctx context.Context, in *service.Inject) error {
+func (a *act) inject(in *service.Inject) error {
 	switch {
 	case in == nil:
 		t := a.upstream.service.Token
-		return a.mint(ctx, t.Audience, t.Scope)
+		return a.mint(t.Audience, t.Scope)
 	case in.Mint != nil:
-		return a.mint(ctx, in.Mint.Audience, in.Mint.Scope)
+		return a.mint(in.Mint.Audience, in.Mint.Scope)
 	}
-	served, err := a.fetch(ctx, in.Credential())
+	served, err := a.fetch(in.Credential())
 	if err != nil {
 		return err
 	}
 	for _, v := range served.Fields {
-		a.remember(string(v.Reveal()))
+		if b := v.Reveal(); len(b) >= shortest {
+			a.remember(string(b))
+		}
 	}
 	return inject.Apply(a.header, in, served.Fields)
 }
 
-func (a *act) mint(ctx context.Context, audience string, scope []string) error {
+func (a *act) mint(audience string, scope []string) error {
 	h := a.handler
 	if h.cfg.Minter == nil {
 		return fault.New(fault.Unavailable, "MINT_MISSING", "there is nobody to mint a token")
 	}
-	token, err := h.tokens.get(ctx, h, a.grant, audience, scope)
+	token, err := h.tokens.get(a, h, a.grant, audience, scope)
 	if err != nil {
 		return err
 	}

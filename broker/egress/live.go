@@ -18,7 +18,7 @@ type live struct {
 	acts    map[*act]struct{}
 }
 
-func (l *live) enter(ctx context.Context, a *act, before uint64) error {
+func (l *live) enter(a *act, before uint64) error {
 	l.mu.Lock()
 	if l.acts == nil {
 		l.acts = map[*act]struct{}{}
@@ -28,7 +28,7 @@ func (l *live) enter(ctx context.Context, a *act, before uint64) error {
 	if l.changes.Load() == before {
 		return nil
 	}
-	return a.handler.cfg.Point.Still(ctx, a.grant)
+	return a.handler.cfg.Point.Still(a, a.grant)
 }
 
 func (l *live) leave(a *act) {

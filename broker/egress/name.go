@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"cmp"
 	"net"
 	"net/http"
 	"strings"
@@ -24,8 +25,8 @@ func (h *Handler) named(r *http.Request, path string) (target, error) {
 	if _, ok := h.cfg.Services().Get(host); ok || r.URL.IsAbs() {
 		return checked(target{host, path})
 	}
-	name, rest, _ := strings.Cut(path[1:], "/")
-	return checked(target{name, "/" + rest})
+	name, _, _ := strings.Cut(path[1:], "/")
+	return checked(target{name, cmp.Or(path[1+len(name):], "/")})
 }
 
 func checked(t target) (target, error) {

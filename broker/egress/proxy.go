@@ -12,34 +12,45 @@ import (
 	"github.com/intercom-broker/intercom/broker/hygiene"
 )
 
+// newProxy returns the one ReverseProxy. What is particular to a request it finds in the request's act.
+func (h *Handler) newProxy() *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Rewrite: rewrite, ModifyResponse: receive, ErrorHandler: fail, Transport: roundTripper{}, BufferPool: &buffers{}, ErrorLog: h.log,
+	}
+}
+
 // stream sends the request on and the answer back. It answers failures itself.
-func (a *act) stream(ctx context.Context) {
-	h := a.handler
-	a.proxy = httputil.ReverseProxy{
-		Rewrite: a.rewrite, ModifyResponse: a.receive, ErrorHandler: a.fail,
-		Transport: a.upstream.http, BufferPool: &h.buffers, ErrorLog: h.log,
-	}
-	if isGRPC(a.in) {
-		a.proxy.Transport = a.upstream.grpc
-	}
+func (a *act) stream() {
 	// ReverseProxy copies the header that it is given. It is given the one that was built.
-	r := a.in.WithContext(ctx)
+	r := a.in.WithContext(a)
 	r.Header = a.header
 	if r.ContentLength != 0 {
-		r.Body = &requestBody{r.Body, a}
+		a.sent = requestBody{r.Body, a}
+		r.Body = &a.sent
 	}
-	a.proxy.ServeHTTP(&a.writer, r)
+	a.handler.proxy.ServeHTTP(&a.writer, r)
+}
+
+type roundTripper struct{}
+
+// RoundTrip uses the connections of the act's upstream.
+func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
+	a := actOf(r)
+	if isGRPC(a.in) {
+		return a.upstream.grpc.RoundTrip(r)
+	}
+	return a.upstream.http.RoundTrip(r)
 }
 
 // rewrite names the place. The path is the canonical one that was decided on; the query is untouched.
-func (a *act) rewrite(pr *httputil.ProxyRequest) {
-	base := a.upstream.service.Upstream.URL
-	raw := base.EscapedPath() + a.target.path
+func rewrite(pr *httputil.ProxyRequest) {
+	a := actOf(pr.In)
+	base, raw := a.upstream.service.Upstream.URL, a.upstream.base+a.target.path
 	plain, err := url.PathUnescape(raw)
 	if err != nil { // the catalogue and CleanPath hold that it does not happen
 		plain = raw
 	}
-	pr.Out.URL = &url.URL{
+	*pr.Out.URL = url.URL{
 		Scheme: base.Scheme, Host: base.Host, Path: plain, RawPath: raw,
 		RawQuery: a.in.URL.RawQuery, ForceQuery: a.in.URL.ForceQuery,
 	}
@@ -49,9 +60,10 @@ func (a *act) rewrite(pr *httputil.ProxyRequest) {
 
 // receive looks at the upstream's answer before the caller sees it. Statuses and bodies pass as they are:
 // also errors are the upstream's to word.
-func (a *act) receive(res *http.Response) error {
+func receive(res *http.Response) error {
+	a := actOf(res.Request)
 	a.scrub(res.Header)
-	res.Header.Set(fault.DecisionHeader, a.grant.ID)
+	res.Header[fault.DecisionHeader] = []string{a.grant.ID}
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		if !hygiene.IsUpgrade(a.in) {
 			return errUnasked
@@ -59,13 +71,13 @@ func (a *act) receive(res *http.Response) error {
 		return nil
 	}
 	a.scrub(res.Trailer)
-	body := &responseBody{ReadCloser: res.Body, act: a, res: res}
+	a.received = responseBody{ReadCloser: res.Body, act: a, res: res}
 	if a.in.ContentLength != 0 {
 		// The HTTP/2 transport does not see that the context ended while it reads from a caller who is silent.
 		upstream := res.Body
-		body.stop = context.AfterFunc(a.ctx, func() { _ = upstream.Close() })
+		a.received.stop = context.AfterFunc(a, func() { _ = upstream.Close() })
 	}
-	res.Body = body
+	res.Body = &a.received
 	return nil
 }
 

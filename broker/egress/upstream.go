@@ -17,6 +17,7 @@ import (
 // upstream is a service with the connections to it.
 type upstream struct {
 	service *service.Service
+	base    string // the escaped path of its URL
 	*pools
 	counters counters
 }
@@ -66,6 +67,9 @@ func (u *upstreams) follow(h *Handler, catalog *service.Catalog) *generation {
 	next := &generation{catalog: catalog, byName: map[string]*upstream{}}
 	for _, s := range catalog.All() {
 		up := &upstream{service: s, counters: h.cfg.Metrics.counters(s.Name)}
+		if s.Upstream.URL != nil {
+			up.base = s.Upstream.URL.EscapedPath()
+		}
 		if old != nil && samePlace(old.byName[s.Name], s) {
 			up.pools = old.byName[s.Name].pools
 		} else if s.Upstream.URL != nil {

@@ -99,12 +99,17 @@ func isClosed(name string) bool {
 
 // isClosedFamily reports whether name begins as only a proxy that is trusted may begin one.
 func isClosedFamily(name string) bool {
-	for _, prefix := range [...]string{
-		"proxy-", "intercom-", "ssl-client-", "client-cert", "cf-connecting-", "x-forwarded", "x-original-", "x-rewrite-",
-		"x-http-method", "x-envoy-", "x-accel-", "x-proxy-", "x-client-cert", "x-ssl-", "x-tls-", "x-auth-request-",
-		"x-authenticated-", "x-webauth-", "x-remote-user-", "x-remote-extra-",
-	} {
-		if strings.HasPrefix(name, prefix) {
+	x, ok := strings.CutPrefix(name, "x-")
+	if !ok {
+		return hasPrefix(name, "proxy-", "intercom-", "ssl-client-", "client-cert", "cf-connecting-")
+	}
+	return hasPrefix(x, "forwarded", "original-", "rewrite-", "http-method", "envoy-", "accel-", "proxy-", "client-cert", "ssl-", "tls-",
+		"auth-request-", "authenticated-", "webauth-", "remote-user-", "remote-extra-")
+}
+
+func hasPrefix(s string, prefixes ...string) bool {
+	for _, p := range prefixes {
+		if strings.HasPrefix(s, p) {
 			return true
 		}
 	}

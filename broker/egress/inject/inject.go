@@ -85,11 +85,9 @@ func basic(h http.Header, fields credential.Fields) error {
 	if !all(p, isText) {
 		return unusable("the password holds a control character (RFC 7617, section 2)")
 	}
-	pair := make([]byte, 0, len(u)+1+len(p))
-	pair = append(append(append(pair, u...), ':'), p...)
-	encoded := base64.StdEncoding.AppendEncode(nil, pair)
-	clear(pair)
-	return set(h, authorization, "Basic ", encoded, isTokenByte)
+	var pairs, encoding [128]byte // mostly enough, and then not on the heap
+	pair := append(append(append(pairs[:0], u...), ':'), p...)
+	return set(h, authorization, "Basic ", base64.StdEncoding.AppendEncode(encoding[:0], pair), isTokenByte)
 }
 
 // pick returns the first of the named fields that is there and holds something.
