@@ -63,6 +63,9 @@ func (l *Log) seal(ctx context.Context, at chain) (*Seal, error) {
 // write, so a checkpoint may cover a little less than what stands before it. The caller does not hold
 // lead.
 func (l *Log) checkpoint(ctx context.Context) error {
+	if err := l.failed.Load(); err != nil {
+		return err
+	}
 	if err := l.watchSegment(); err != nil {
 		return err
 	}

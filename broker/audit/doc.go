@@ -9,6 +9,7 @@
 //	head              the last signed checkpoint, replaced as a whole
 //	key, key.pub      the Ed25519 key that signs (0600), and its public half
 //	reserve           disk that is held back
+//	inbox/            entries of operator's commands, on their way into the chain
 //
 // # The chain
 //
@@ -21,9 +22,9 @@
 //
 // The first line of a segment names the hash of the line before it, in the segment before. A checkpoint
 // is an entry that carries an Ed25519 signature over an entry's number and hash; one is written every
-// ten seconds when there is something to sign, at the end of a segment, and at Close. Its copy in `head`
-// is written after the segment is on the disk, so that neither a kill nor a power failure can leave a
-// head that promises more than there is.
+// ten seconds when there is something to sign, at the end of a segment, and at Close. Its line is copied
+// into `head` after the segment is on the disk, so that neither a kill nor a power failure can leave a head
+// that promises more than there is.
 //
 // # What that is worth
 //
@@ -31,7 +32,13 @@
 // before the last checkpoint. It takes the public key from outside, since whoever can write the
 // directory can also replace the key in it. Two things it cannot see: lines after the last checkpoint
 // that were removed together, or added by somebody who computes the chain as we do (at most ten seconds'
-// worth); and anything at all when the key itself was stolen. For the second there is [Signer].
+// worth); and anything at all when the key itself was stolen. For the second there is [Signer]: a key that
+// is somewhere else signs without ever standing beside the log.
+//
+// Segments that are older than they are kept are deleted after an entry that says so, and that entry is
+// signed before the first file goes. A segment that is missing without such an entry was stolen. One that
+// is deleted or moved while it is written to is noticed within 100 ms and put back, since the open file
+// still has all of it.
 //
 // # What "recorded" means
 //

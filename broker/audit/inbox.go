@@ -32,7 +32,7 @@ func Append(ctx context.Context, dir string, e Event) error {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
 	}
-	l, err := Open(Config{Dir: dir, Reserve: reserveIn(dir)})
+	l, err := open(Config{Dir: dir, Reserve: reserveIn(dir)}, 0)
 	if errors.Is(err, ErrLocked) {
 		return post(dir, e)
 	}

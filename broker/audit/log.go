@@ -59,7 +59,9 @@ type Log struct {
 // Open opens the log in cfg.Dir, or begins one. What a killed process left unfinished is cut off and
 // noted; a log that does not hold what its last checkpoint signed is refused, since going on would bury
 // the place.
-func Open(cfg Config) (*Log, error) {
+func Open(cfg Config) (*Log, error) { return open(cfg, lockWait) }
+
+func open(cfg Config, wait time.Duration) (*Log, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -67,7 +69,7 @@ func Open(cfg Config) (*Log, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
-	lock, err := lockDir(cfg.Dir)
+	lock, err := lockDir(cfg.Dir, wait)
 	if err != nil {
 		return nil, err
 	}
@@ -198,11 +200,7 @@ func (l *Log) close() error {
 	l.lead <- struct{}{}
 	l.commit(last)
 	<-l.lead
-	var err error
-	if failed := l.failed.Load(); failed == nil {
-		err = l.checkpoint(context.Background())
-	}
-	return errors.Join(err, l.release())
+	return errors.Join(l.checkpoint(context.Background()), l.release())
 }
 
 func (l *Log) release() error {

@@ -56,6 +56,7 @@ func TestManyWritersAndManySegments(t *testing.T) {
 			l, dir := open(t, audit.Config{Sync: sync, SegmentBytes: 32 << 10, CheckpointEvery: 10 * time.Millisecond})
 			const writers, each = 16, 20
 			runWriters(t, l, writers, each)
+			awaitFile(t, filepath.Join(dir, "00000002.jsonl")) // there is enough for it
 			mustClose(t, l)
 			r := mustClean(t, dir)
 			if r.Decisions != writers*each || r.Outcomes != writers*each || r.UnknownCount != 0 {

@@ -73,7 +73,8 @@ func TestIntervalMeansSoon(t *testing.T) {
 // While something is older than it may be, nobody is told that more is recorded.
 func TestASlowDiskHoldsWritersBack(t *testing.T) {
 	l := openInternal(t, Config{CheckpointEvery: time.Hour})
-	l.files.Lock() // an fsync that does not end
+	time.Sleep(lag) // for the syncer to have seen to what Open wrote
+	l.files.Lock()  // an fsync that does not end
 	l.dirty.Store(1)
 	for l.behind() <= lag {
 		time.Sleep(time.Millisecond)
