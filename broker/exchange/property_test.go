@@ -20,7 +20,7 @@ func FuzzNeverWiderNeverLonger(f *testing.F) {
 	}
 	b := newBroker(f)
 	f.Fuzz(func(t *testing.T, seed uint64) {
-		r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // the seed is the point
+		r := rand.New(rand.NewPCG(seed, 1)) // the seed is the point
 		words := []string{"read", "write", "admin", "root"}
 		some := func() []string {
 			return slices.DeleteFunc(slices.Clone(words), func(string) bool { return r.IntN(2) == 0 })

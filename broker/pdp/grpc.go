@@ -114,5 +114,5 @@ func rule(r *policy.Rule) *intercomv1.Rule {
 	if r == nil {
 		return nil
 	}
-	return &intercomv1.Rule{File: r.File, Line: uint32(max(r.Line, 0)), Text: r.Text} //nolint:gosec // files have at most 16 MiB
+	return &intercomv1.Rule{File: r.File, Line: uint32(max(r.Line, 0)), Text: r.Text} // files have at most 16 MiB
 }

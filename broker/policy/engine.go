@@ -66,7 +66,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 		return nil, errors.New("policy: no directory is configured")
 	}
 	e := &Engine{config: c, log: c.logger(), history: &history{dir: c.History, keep: c.keep()}}
-	if _, err := e.reload(ctx); err != nil {
+	if err := e.reload(ctx); err != nil {
 		return nil, err
 	}
 	return e, nil
@@ -110,24 +110,24 @@ func (e *Engine) Explain(ctx context.Context, r Request) (Explanation, error) {
 }
 
 // reload reads the directory and, where it changed, puts the new policy in the old one's place.
-func (e *Engine) reload(ctx context.Context) (changed bool, err error) {
+func (e *Engine) reload(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	src, err := readWhole(os.DirFS(e.config.Dir))
 	if err != nil {
-		return false, e.refuse(ctx, err.Error(), asProblems(err))
+		return e.refuse(ctx, err.Error(), asProblems(err))
 	}
 	revision, old := src.revision(), e.current.Load()
 	if old != nil && old.snapshot.revision == revision {
 		e.refused = ""
-		return false, nil
+		return nil
 	}
 	s, err := compile(src)
 	if err != nil {
-		return false, e.refuse(ctx, revision, err)
+		return e.refuse(ctx, revision, err)
 	}
 	e.swap(ctx, old, s, src)
-	return true, nil
+	return nil
 }
 
 func (e *Engine) swap(ctx context.Context, old *generation, s *Snapshot, src source) {

@@ -34,7 +34,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	poll := time.NewTicker(e.config.poll(w))
 	defer poll.Stop()
-	_, _ = e.reload(ctx) // what changed since Open
+	_ = e.reload(ctx) // what changed since Open
 	for {
 		select {
 		case <-ctx.Done():
@@ -48,8 +48,8 @@ func (e *Engine) Run(ctx context.Context) error {
 			w.settle(ctx)
 		case <-w.errors(): // events were lost
 		}
-		w.renew()            // first, so that no change falls between reading and watching
-		_, _ = e.reload(ctx) // it has logged what is wrong, and the old policy stays
+		w.renew()         // first, so that no change falls between reading and watching
+		_ = e.reload(ctx) // it has logged what is wrong, and the old policy stays
 	}
 }
 

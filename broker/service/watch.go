@@ -80,7 +80,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 		w.cfg.Logger.WarnContext(ctx, "service files: watching by polling only", "dir", w.cfg.Dir, "err", err)
 		notify = &fsnotify.Watcher{} // whose channels never speak
 	} else {
-		defer notify.Close()
+		defer func() { _ = notify.Close() }()
 	}
 	return w.watch(ctx, notify)
 }

@@ -149,7 +149,7 @@ func (s *Service) lease(served credential.Served, t terms, least time.Duration) 
 func (s *Service) renewal(life time.Duration) time.Duration {
 	jitter := s.Jitter
 	if jitter == nil {
-		jitter = rand.Float64 //nolint:gosec // spreads load, guards nothing
+		jitter = rand.Float64 // spreads load, guards nothing
 	}
 	return time.Duration(float64(life) * 2 / 3 * (1 - jitter()/10))
 }
