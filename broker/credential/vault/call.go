@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -31,7 +32,7 @@ func (c *caller) send(ctx context.Context, client *api.Client, op string, r requ
 	defer cancel()
 	bounded, span := c.tracer.Start(bounded, "vault "+op, trace.WithSpanKind(trace.SpanKindClient))
 	defer span.End()
-	err := exchange(bounded, client, r, into)
+	err := roundTrip(bounded, client, r, into)
 	if err != nil {
 		err = failure(ctx, op, err)
 		span.SetStatus(codes.Error, outcome(err))
@@ -40,7 +41,7 @@ func (c *caller) send(ctx context.Context, client *api.Client, op string, r requ
 	return err
 }
 
-func exchange(ctx context.Context, client *api.Client, r request, into any) error {
+func roundTrip(ctx context.Context, client *api.Client, r request, into any) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -80,12 +81,12 @@ func (s *Store) do(ctx context.Context, op string, r request, into any) error {
 
 // outcome is what stands in metrics and traces.
 func outcome(err error) string {
-	switch err {
-	case nil:
+	switch {
+	case err == nil:
 		return "ok"
-	case errNotFound:
+	case errors.Is(err, errNotFound):
 		return "not_found"
-	case errConflict:
+	case errors.Is(err, errConflict):
 		return ReasonConflict
 	default:
 		return fault.From(err).Code()

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"slices"
 	"strings"
@@ -50,7 +51,7 @@ func (s *Store) walk(ctx context.Context, folder credential.Name) (names []crede
 		folder, todo = todo[0], todo[1:]
 		var answer listAnswer
 		err := s.do(ctx, "list", get(s.path("metadata", folder), url.Values{"list": {"true"}}), &answer)
-		if err != nil && err != errNotFound {
+		if err != nil && !errors.Is(err, errNotFound) {
 			return nil, err
 		}
 		for _, key := range answer.Data.Keys {

@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/url"
@@ -58,7 +59,7 @@ func (s *Store) Read(ctx context.Context, name credential.Name) (credential.Cred
 	var answer dataAnswer
 	err := s.do(ctx, "read", get(s.path("data", name), nil), &answer)
 	switch {
-	case err == errNotFound: // Vault says so of deleted and destroyed versions too
+	case errors.Is(err, errNotFound): // Vault says so of deleted and destroyed versions too
 		return credential.Credential{}, credential.Unknown(name)
 	case err != nil:
 		return credential.Credential{}, err
@@ -89,7 +90,7 @@ func (s *Store) Write(ctx context.Context, name credential.Name, fields credenti
 	}
 	for try := range maxWriteTries {
 		version, err := s.writeOnce(ctx, name, data)
-		if err != errConflict {
+		if !errors.Is(err, errConflict) {
 			return version, err
 		}
 		sleep(ctx, rand.N(10*time.Millisecond<<min(try, 5)))
@@ -117,7 +118,7 @@ func (s *Store) writeOnce(ctx context.Context, name credential.Name, data json.R
 func (s *Store) version(ctx context.Context, name credential.Name) (uint64, error) {
 	var answer metadataAnswer
 	err := s.do(ctx, "version", get(s.path("metadata", name), nil), &answer)
-	if err == errNotFound {
+	if errors.Is(err, errNotFound) {
 		return 0, nil
 	}
 	return answer.Data.CurrentVersion, err
@@ -132,7 +133,7 @@ func (s *Store) Delete(ctx context.Context, name credential.Name) error {
 		_, err := v.DeleteWithContext(ctx, s.path("metadata", name))
 		return nil, err
 	}, nil)
-	if err == errNotFound {
+	if errors.Is(err, errNotFound) {
 		return nil
 	}
 	return err
