@@ -21,7 +21,7 @@ const (
 
 	// maxPeers bounds the JWK set, which takes some 200 bytes a key. A replica that restarts every ten seconds
 	// has 400 keys in the store after an hour.
-	maxPeers = 1000
+	maxPeers = 500
 
 	// maxRemovals bounds the work of one turn in the store.
 	maxRemovals = 50
