@@ -26,7 +26,8 @@ type act struct {
 	writer          writer
 	bytes           atomic.Int64          // of both bodies, or of the upgraded connection
 	broken          atomic.Pointer[error] // why the request's body ended early
-	span            trace.Span            // nil unless sampled
+	upgraded        atomic.Bool
+	span            trace.Span // nil unless sampled
 	cancel          context.CancelCauseFunc
 
 	target   target

@@ -132,3 +132,20 @@ func TestNoStreamSlipsThroughAChange(t *testing.T) {
 		t.Errorf("got %d", a.StatusCode)
 	}
 }
+
+// TestShutdownCutsWebSockets: http.Server no longer knows them.
+func TestShutdownCutsWebSockets(t *testing.T) {
+	_, flow := upstream(t, talk)
+	d := newDoor(t, crm(flow))
+	c := d.dial(t, "/chat")
+	say(t, c, "hello")
+	d.stop()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, _, err := c.Read(ctx); err == nil || ctx.Err() != nil {
+		t.Errorf("read gave %v", err)
+	}
+	if e := d.journal.last(t); e.Result != "unavailable" {
+		t.Errorf("recorded as %+v", e)
+	}
+}

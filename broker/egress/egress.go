@@ -110,9 +110,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // Run looks again at what is under way whenever the policy changes, and cuts what it no longer allows,
-// until ctx ends.
+// until ctx ends. Then it cuts the upgraded connections.
 func (h *Handler) Run(ctx context.Context) error {
 	defer h.upstreams.close()
+	defer h.live.close()
 	for {
 		var changed <-chan struct{}
 		if h.cfg.Policy != nil {

@@ -178,6 +178,7 @@ type door struct {
 	catalog atomic.Pointer[service.Catalog]
 	roots   *x509.CertPool
 	seen    atomic.Int64 // how often the door asked for the next change
+	stop    context.CancelFunc
 }
 
 // Changed counts, and is what the door is told of changes by.
@@ -231,6 +232,7 @@ func (d *door) serve(t testing.TB, h http.Handler) {
 	cfg := mtls.Server(source, source, tlsconfig.AuthorizeAny(), "h2", "http/1.1")
 	srv := &http.Server{Handler: authn.HTTP(h), MaxHeaderBytes: hygiene.MaxHead, ReadHeaderTimeout: 5 * time.Second}
 	ctx, cancel := context.WithCancel(context.Background())
+	d.stop = cancel
 	done := make(chan struct{}, 2)
 	go func() {
 		_ = mtls.ServeHTTP(ctx, hygiene.Listener(mtls.ListenHTTP(l, mtls.Config{TLS: cfg})), srv, time.Millisecond)

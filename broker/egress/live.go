@@ -2,6 +2,8 @@ package egress
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -37,28 +39,37 @@ func (l *live) leave(a *act) {
 	delete(l.acts, a)
 }
 
+func (l *live) all() []*act {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Keys(l.acts))
+}
+
 // look asks for each act again, and cuts it where the answer is not yes. An answer that is an error is not
 // a yes.
 func (l *live) look(ctx context.Context, point *pep.Point) {
 	l.changes.Add(1)
-	l.mu.Lock()
-	acts := make([]*act, 0, len(l.acts))
-	for a := range l.acts {
-		acts = append(acts, a)
-	}
-	l.mu.Unlock()
-	for _, a := range acts {
+	for _, a := range l.all() {
 		if err := point.Still(ctx, a.grant); err != nil && ctx.Err() == nil {
-			a.cut(err)
+			a.cut(fault.New(fault.Denied, "POLICY_CHANGED", "the policy no longer allows it").Because(err))
+			a.handler.cfg.Metrics.cut(a.label())
+		}
+	}
+}
+
+// close cuts the upgraded connections, which http.Server.Shutdown has lost sight of. Streams are its own to
+// wait for.
+func (l *live) close() {
+	for _, a := range l.all() {
+		if a.upgraded.Load() {
+			a.cut(fault.New(fault.Unavailable, "SHUTTING_DOWN", "the broker is going away"))
 		}
 	}
 }
 
 // cut ends a stream. net/http tells the caller by breaking it off: an orderly end would be a lie.
-func (a *act) cut(err error) {
-	h := a.handler
-	h.cfg.Metrics.cut(a.label())
-	h.cfg.Logger.Info("a stream was cut: the policy changed", "service", a.target.service,
-		"subject", a.grant.Principal.Subject(), "decision", a.grant.ID, "error", err)
-	a.cancel(fault.New(fault.Denied, "POLICY_CHANGED", "the policy no longer allows it").Because(err))
+func (a *act) cut(why *fault.Error) {
+	a.handler.cfg.Logger.Info("a stream was cut", "service", a.label(),
+		"subject", a.grant.Principal.Subject(), "decision", a.grant.ID, "reason", why.Code(), "error", why)
+	a.cancel(why)
 }

@@ -8,6 +8,8 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/intercom-broker/intercom/broker/fault"
 )
 
 // trace puts the caller's trace into ctx, where the audit log finds its id, and begins a span when somebody
@@ -38,13 +40,16 @@ func (a *act) endSpan() {
 	if a.span == nil {
 		return
 	}
+	defer a.span.End()
+	if !a.span.IsRecording() {
+		return
+	}
 	a.span.SetAttributes(attribute.String("intercom.service", a.label()), attribute.String("http.request.method", a.in.Method),
 		attribute.Int("http.response.status_code", a.writer.status))
 	if a.grant != nil {
 		a.span.SetAttributes(attribute.String("intercom.decision", a.grant.ID))
 	}
 	if a.outcome.Err != nil {
-		a.span.SetStatus(codes.Error, a.outcome.Err.Error())
+		a.span.SetStatus(codes.Error, fault.From(a.outcome.Err).Code())
 	}
-	a.span.End()
 }

@@ -44,6 +44,7 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	w.status = http.StatusSwitchingProtocols
+	w.act.upgraded.Store(true)
 	return &counted{Conn: c, bytes: &w.act.bytes}, rw, nil
 }
 

@@ -5,6 +5,13 @@ import (
 	"io"
 )
 
+// MaxHead bounds a request's head, and each line between the chunks of a body.
+const MaxHead = 32 << 10
+
+// ErrFraming is what reading a body gives whose chunks are not framed as RFC 9112, section 7.1 has it: a
+// failure of the client, whoever else has heard of it by then.
+const ErrFraming Error = "the chunked body is not well framed"
+
 // head is what of a request's head decides where the request ends and whom it is for.
 type head struct {
 	http10, chunked, websocket bool

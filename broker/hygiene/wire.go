@@ -9,13 +9,6 @@ import (
 	"sync/atomic"
 )
 
-// MaxHead bounds a request's head, and each line between the chunks of a body.
-const MaxHead = 32 << 10
-
-// ErrFraming is what reading a body gives whose chunks are not framed as RFC 9112, section 7.1 has it: a
-// failure of the client, whoever else has heard of it by then.
-const ErrFraming Error = "the chunked body is not well framed"
-
 // Listener wraps what l accepts with [Conn]. TLS must have shaken hands below it: without the negotiated
 // protocol there is no telling HTTP/2 from HTTP/1.
 func Listener(l net.Listener) net.Listener { return listener{l} }
@@ -60,7 +53,7 @@ func Conn(c net.Conn) net.Conn {
 // conn is read by one goroutine at a time, and written by another meanwhile, as net/http does it.
 type conn struct {
 	net.Conn
-	store   []byte // backs buf
+	store   []byte // empty; backs buf from one head to the next, unless that is a long one
 	buf     []byte // what was read and not yet delivered
 	seen    int    // how much of buf is checked
 	ready   int    // how much of buf may be delivered: of a head, all or nothing
@@ -134,14 +127,16 @@ func (c *conn) deliver(p []byte) int {
 }
 
 func (c *conn) fill() error {
-	switch free := cap(c.buf) - len(c.buf); {
+	switch {
 	case len(c.buf) > MaxHead:
 		return ErrFraming
 	case len(c.buf) == 0 && c.store != nil:
 		c.buf = c.store
-	case free < 512: // never moved within its array: the head's fields point there
+	case cap(c.buf)-len(c.buf) < 512: // never moved within its array: the head's fields point there
 		c.buf = append(make([]byte, 0, 2*len(c.buf)+4096), c.buf...)
-		c.store = c.buf[:0]
+		if c.store == nil {
+			c.store = c.buf
+		}
 	}
 	n, err := c.Conn.Read(c.buf[len(c.buf):cap(c.buf)])
 	c.buf = c.buf[:len(c.buf)+n]
