@@ -37,7 +37,8 @@ func (b *Broker) mesh(a *acts) func(...grpc.ServerOption) *grpc.Server {
 	log := b.parts.telemetry.Logger()
 	return func(opts ...grpc.ServerOption) *grpc.Server {
 		srv := grpc.NewServer(append(opts,
-			grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithTracerProvider(b.parts.telemetry.TracerProvider()))),
+			grpc.StatsHandler(otelgrpc.NewServerHandler(
+				otelgrpc.WithTracerProvider(b.parts.telemetry.TracerProvider()), otelgrpc.WithPropagators(b.parts.telemetry.Propagator()))),
 			grpc.MaxRecvMsgSize(maxMessage), grpc.MaxHeaderListSize(maxHead), grpc.MaxConcurrentStreams(maxStreams),
 			grpc.ChainUnaryInterceptor(recoverUnary(log), authn.UnaryInterceptor(), limit.unary),
 			grpc.ChainStreamInterceptor(recoverStream(log), authn.StreamInterceptor(), limit.stream, checkReflection(b.parts.point)),
