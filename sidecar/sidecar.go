@@ -132,7 +132,7 @@ func (s *Sidecar) openClient(context.Context) (err error) {
 		Addresses: s.cfg.Brokers.Mesh, EgressAddresses: s.cfg.Brokers.Egress, Source: s.identity,
 		Brokers: tlsconfig.AuthorizeID(s.cfg.Brokers.ID.ID), Logger: s.telemetry.Logger(),
 		Metrics: client.NewMetrics(s.telemetry.Registry()),
-		Dial:    []grpc.DialOption{grpc.WithStatsHandler(otelgrpc.NewClientHandler(
+		Dial: []grpc.DialOption{grpc.WithStatsHandler(otelgrpc.NewClientHandler(
 			otelgrpc.WithTracerProvider(s.telemetry.TracerProvider()), otelgrpc.WithPropagators(s.telemetry.Propagator())))},
 	})
 	if err == nil {
