@@ -9,19 +9,21 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// wire is the payload (RFC 9068, section 2.2; RFC 8693, section 4; RFC 8705, section 3.1).
-type wire struct {
-	Issuer       string           `json:"iss"`
-	Subject      string           `json:"sub"`
-	Audience     audience         `json:"aud"`
-	ClientID     string           `json:"client_id"`
-	Expiry       *jwt.NumericDate `json:"exp"`
-	IssuedAt     *jwt.NumericDate `json:"iat"`
-	NotBefore    *jwt.NumericDate `json:"nbf,omitempty"`
-	ID           string           `json:"jti"`
-	Scope        string           `json:"scope,omitempty"`
-	Act          *wireActor       `json:"act,omitempty"`
-	Confirmation confirmation     `json:"cnf,omitempty"`
+// written is the payload as we write it (RFC 9068, section 2.2; RFC 8693, section 4; RFC 8705, section
+// 3.1). Its types encode without methods of their own: after the signature this is the dearest part of an
+// exchange.
+type written struct {
+	Issuer       string        `json:"iss"`
+	Subject      string        `json:"sub"`
+	Audience     any           `json:"aud"`
+	ClientID     string        `json:"client_id"`
+	Expiry       int64         `json:"exp"`
+	IssuedAt     int64         `json:"iat"`
+	NotBefore    int64         `json:"nbf,omitempty"`
+	ID           string        `json:"jti"`
+	Scope        string        `json:"scope,omitempty"`
+	Act          *wireActor    `json:"act,omitempty"`
+	Confirmation *confirmedX5T `json:"cnf,omitempty"`
 }
 
 type wireActor struct {
@@ -30,22 +32,23 @@ type wireActor struct {
 	Act     *wireActor `json:"act,omitempty"`
 }
 
-// audience is one string where there is one, since some readers know no other form, and a list otherwise
-// (RFC 7519, section 4.1.3).
-type audience []string
-
-func (a audience) MarshalJSON() ([]byte, error) {
-	if len(a) == 1 {
-		return json.Marshal(a[0])
-	}
-	return json.Marshal([]string(a))
+type confirmedX5T struct {
+	Thumbprint string `json:"x5t#S256"`
 }
 
-func (a *audience) UnmarshalJSON(data []byte) error {
-	var list jwt.ClaimStrings
-	err := list.UnmarshalJSON(data)
-	*a = audience(list)
-	return err
+// wire is the payload as we read it.
+type wire struct {
+	Issuer       string           `json:"iss"`
+	Subject      string           `json:"sub"`
+	Audience     jwt.ClaimStrings `json:"aud"`
+	ClientID     string           `json:"client_id"`
+	Expiry       *jwt.NumericDate `json:"exp"`
+	IssuedAt     *jwt.NumericDate `json:"iat"`
+	NotBefore    *jwt.NumericDate `json:"nbf"`
+	ID           string           `json:"jti"`
+	Scope        string           `json:"scope"`
+	Act          *wireActor       `json:"act"`
+	Confirmation confirmation     `json:"cnf"`
 }
 
 // confirmation is the one member of cnf that we know. Others, and none, are refused: a token that is bound
@@ -53,10 +56,6 @@ func (a *audience) UnmarshalJSON(data []byte) error {
 type confirmation string
 
 const x5tS256 = "x5t#S256"
-
-func (c confirmation) MarshalJSON() ([]byte, error) {
-	return json.Marshal(map[string]string{x5tS256: string(c)})
-}
 
 func (c *confirmation) UnmarshalJSON(data []byte) error {
 	var members map[string]string
@@ -77,16 +76,21 @@ func (w *wire) GetIssuedAt() (*jwt.NumericDate, error)       { return w.IssuedAt
 func (w *wire) GetNotBefore() (*jwt.NumericDate, error)      { return w.NotBefore, nil }
 func (w *wire) GetIssuer() (string, error)                   { return w.Issuer, nil }
 func (w *wire) GetSubject() (string, error)                  { return w.Subject, nil }
-func (w *wire) GetAudience() (jwt.ClaimStrings, error)       { return jwt.ClaimStrings(w.Audience), nil }
+func (w *wire) GetAudience() (jwt.ClaimStrings, error)       { return w.Audience, nil }
 
-func (c Claims) wire() wire {
-	w := wire{
+func (c Claims) wire() written {
+	w := written{
 		Issuer: c.Issuer, Subject: c.Subject, Audience: c.Audience, ClientID: c.ClientID,
-		Expiry: jwt.NewNumericDate(c.Expiry), IssuedAt: jwt.NewNumericDate(c.IssuedAt), ID: c.ID,
-		Scope: strings.Join(c.Scope, " "), Act: c.Act.wire(), Confirmation: confirmation(c.Confirmation),
+		Expiry: c.Expiry.Unix(), IssuedAt: c.IssuedAt.Unix(), ID: c.ID, Scope: strings.Join(c.Scope, " "), Act: c.Act.wire(),
+	}
+	if len(c.Audience) == 1 { // some readers know no list (RFC 7519, section 4.1.3, allows both)
+		w.Audience = c.Audience[0]
 	}
 	if !c.NotBefore.IsZero() {
-		w.NotBefore = jwt.NewNumericDate(c.NotBefore)
+		w.NotBefore = c.NotBefore.Unix()
+	}
+	if c.Confirmation != "" {
+		w.Confirmation = &confirmedX5T{c.Confirmation}
 	}
 	return w
 }
