@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
@@ -36,9 +35,7 @@ func (b *Broker) mesh(a *acts) func(...grpc.ServerOption) *grpc.Server {
 	limit := newLimiter(b.cfg.Limits.inFlight())
 	log := b.parts.telemetry.Logger()
 	return func(opts ...grpc.ServerOption) *grpc.Server {
-		srv := grpc.NewServer(append(opts,
-			grpc.StatsHandler(otelgrpc.NewServerHandler(
-				otelgrpc.WithTracerProvider(b.parts.telemetry.TracerProvider()), otelgrpc.WithPropagators(b.parts.telemetry.Propagator()))),
+		srv := grpc.NewServer(append(append(opts, b.parts.telemetry.GRPCServer()...),
 			grpc.MaxRecvMsgSize(maxMessage), grpc.MaxHeaderListSize(maxHead), grpc.MaxConcurrentStreams(maxStreams),
 			grpc.ChainUnaryInterceptor(recoverUnary(log), authn.UnaryInterceptor(), limit.unary),
 			grpc.ChainStreamInterceptor(recoverStream(log), authn.StreamInterceptor(), limit.stream, checkReflection(b.parts.point)),

@@ -21,12 +21,13 @@ import (
 // traces is a provider and its end.
 type traces struct {
 	trace.TracerProvider
-	shutdown func(context.Context) error
+	recording bool // there is a collector
+	shutdown  func(context.Context) error
 }
 
 func newTraces(ctx context.Context, cfg Config, log *slog.Logger) (*traces, error) {
 	if cfg.OTLPEndpoint == "" {
-		return &traces{passing{}, func(context.Context) error { return nil }}, nil
+		return &traces{passing{}, false, func(context.Context) error { return nil }}, nil
 	}
 	if !strings.HasPrefix(cfg.OTLPEndpoint, "http://") && !strings.HasPrefix(cfg.OTLPEndpoint, "https://") {
 		return nil, errors.New("the collector is a URL: http://host:4317 or https://host:4317")
@@ -42,7 +43,7 @@ func newTraces(ctx context.Context, cfg Config, log *slog.Logger) (*traces, erro
 	sdk := sdktrace.NewTracerProvider(
 		sdktrace.WithResource(about), sdktrace.WithBatcher(exporter), sdktrace.WithSampler(sampler(cfg.SampleRatio)),
 	)
-	return &traces{sdk, sdk.Shutdown}, nil
+	return &traces{sdk, true, sdk.Shutdown}, nil
 }
 
 // sampler keeps the choice of who called us; a new trace is recorded by ratio.
