@@ -36,9 +36,11 @@ func (w wrapped) Accept() (net.Conn, error) {
 
 func (f *fixture) serveHTTP(t *testing.T, handler http.Handler, wrap func(net.Listener) net.Listener) (url string, stop func() error) {
 	t.Helper()
-	cfg := f.config()
-	cfg.TLS = f.serverTLS("h2", "http/1.1")
-	cfg.Name = "egress"
+	return serveHTTP(t, mtls.Config{Name: "egress", TLS: f.serverTLS("h2", "http/1.1"), Metrics: f.metrics}, handler, wrap)
+}
+
+func serveHTTP(t *testing.T, cfg mtls.Config, handler http.Handler, wrap func(net.Listener) net.Listener) (url string, stop func() error) {
+	t.Helper()
 	raw := listen(t)
 	l := mtls.ListenHTTP(raw, cfg)
 	if wrap != nil {
@@ -216,24 +218,35 @@ func (b *slowBody) Read(p []byte) (int, error) {
 	return copy(p, "x"), nil
 }
 
-// TestTransportUnderRotation streams bodies, which no client can send twice, over SVIDs of 2 to 3 s.
+// TestTransportUnderRotation streams bodies, which no client can send twice, while either end's SVIDs live
+// for 2 to 3 s. The server never has to ask for a new connection.
 func TestTransportUnderRotation(t *testing.T) {
-	t.Parallel()
-	onSteadyMachine(t, func() []error { return transportUnderRotation(t) })
+	const short = 2 * time.Second
+	for name, life := range map[string][2]time.Duration{"the server rotates": {short, time.Hour}, "the client rotates": {time.Hour, short}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			onSteadyMachine(t, func() []error { return transportUnderRotation(t, life[0], life[1]) })
+		})
+	}
 }
 
-func transportUnderRotation(t *testing.T) (failures []error) {
-	f := newFixture(t, 2*time.Second)
+func transportUnderRotation(t *testing.T, serverLife, clientLife time.Duration) (failures []error) {
+	a, b := newDomain(t, "server.test", serverLife), newDomain(t, "client.test", clientLife)
+	a.Federate(b)
+	b.Federate(a)
+	server, orders := a.Source(a.ID("/broker")), b.Source(b.ID("/orders"))
+	f := newFixture(t, time.Hour)
+	cfg := mtls.Config{TLS: mtls.Server(server, server, mtls.AllowDomains(b.Name()), "h2"), Metrics: f.metrics}
 	var addrs sync.Map
-	url, stop := f.serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	url, stop := serveHTTP(t, cfg, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		addrs.Store(r.RemoteAddr, true)
-		n, err := io.Copy(io.Discard, r.Body)
-		if err != nil || n != 20 || r.ProtoMajor != 2 {
-			http.Error(w, fmt.Sprintf("%d bytes over %s: %v", n, r.Proto, err), http.StatusBadRequest)
+		asked := w.Header().Get("Connection") != ""
+		if n, err := io.Copy(io.Discard, r.Body); err != nil || n != 20 || r.ProtoMajor != 2 || asked {
+			http.Error(w, fmt.Sprintf("%d bytes over %s, asked to go: %t: %v", n, r.Proto, asked, err), http.StatusBadRequest)
 		}
 	}), nil)
 	defer func() { _ = stop() }()
-	transport := mtls.NewTransport(mtls.TransportConfig{TLS: f.clientTLS("h2"), SVID: f.client})
+	transport := mtls.NewTransport(mtls.TransportConfig{TLS: mtls.Client(orders, orders, mtls.AllowDomains(a.Name()), "h2"), SVID: orders})
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
 	failures = hammer(t, 8, func() error {

@@ -50,7 +50,7 @@ func watchStalls(stop <-chan struct{}, worst chan<- time.Duration) {
 // hammer calls from n goroutines without pause for some lives of an SVID, and returns what failed.
 func hammer(t *testing.T, n int, call func() error) (failures []error) {
 	t.Helper()
-	end := 4 * time.Second
+	end := 3500 * time.Millisecond
 	if testing.Short() {
 		end = 1200 * time.Millisecond
 	}
