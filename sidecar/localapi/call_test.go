@@ -3,12 +3,15 @@ package localapi_test
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/intercom-broker/intercom/broker/fault"
 	intercomv1 "github.com/intercom-broker/intercom/proto/intercom/v1"
@@ -143,6 +146,7 @@ func TestHeaders(t *testing.T) {
 	w := newWorld(t, setup{}, tokenService("inventory", plain(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		got <- r.Header
 		rw.Header().Set(fault.DecisionHeader, "made up")
+		rw.Header().Set("Intercom-Anything", "made up")
 	})), bearer))
 	resp, body := w.get("/inventory/", func(r *http.Request) {
 		r.Header = http.Header{
@@ -169,20 +173,89 @@ func TestHeaders(t *testing.T) {
 	if got := resp.Header[fault.DecisionHeader]; len(got) != 1 || got[0] != "d-1" {
 		t.Errorf("the decision is %q", got)
 	}
+	if got := resp.Header["Intercom-Anything"]; got != nil {
+		t.Errorf("a service speaks for us: %q", got)
+	}
+}
+
+// refuses is a service that takes no token.
+func refuses(rw http.ResponseWriter, _ *http.Request) {
+	rw.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+	rw.WriteHeader(http.StatusUnauthorized)
 }
 
 func TestRefusedTokenIsFetchedAnew(t *testing.T) {
-	w := newWorld(t, setup{}, tokenService("inventory", plain(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		rw.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-		rw.WriteHeader(http.StatusUnauthorized)
-	})), bearer))
-	for range 5 {
+	w := newWorld(t, setup{life: 10 * time.Second}, tokenService("inventory", plain(t, http.HandlerFunc(refuses)), bearer))
+	call := func() {
+		t.Helper()
 		if resp, _ := w.get("/inventory/", nil); resp.StatusCode != http.StatusUnauthorized {
 			t.Errorf("the service's own answer does not come through: %s", resp.Status)
 		}
 	}
+	for range 5 {
+		call()
+	}
 	if n := w.broker.minted.Load(); n != 1 {
 		t.Errorf("a service that refuses every token makes us fetch %d of them at once", n)
+	}
+	time.Sleep(600 * time.Millisecond) // more than a twentieth of the token's life
+	call()
+	call()
+	if n := w.broker.minted.Load(); n != 2 {
+		t.Errorf("%d tokens after the first was refused for a while", n)
+	}
+}
+
+// TestWarm: the next SVID is not used before the tokens that are in use are there for it.
+func TestWarm(t *testing.T) {
+	ledger := new(later)
+	w := newWorld(t, setup{})
+	address := w.serveSVID("/ledger", ledger)
+	ledger.set(w.verifies("ledger"))
+	w.known(tokenService("ledger", "https://"+address, bound))
+	w.get("/ledger/", nil)
+	former := w.client.Conn()
+	w.broker.refuse("ledger", fault.New(fault.Unavailable, "VAULT_SEALED", "sealed"))
+	w.domain.Rotate()
+	time.Sleep(300 * time.Millisecond)
+	if resp, body := w.get("/ledger/", nil); w.client.Conn() != former || !strings.HasPrefix(body, "bound ") {
+		t.Errorf("while there is no token for the next SVID: %s %s", resp.Status, body)
+	}
+	w.broker.refuse("ledger", nil)
+	eventually(t, "the next SVID is in use", func() bool { return w.client.Conn() != former })
+	minted := w.broker.minted.Load()
+	if _, body := w.get("/ledger/", nil); !strings.HasPrefix(body, "bound ") || w.broker.minted.Load() != minted {
+		t.Errorf("the first call with the next SVID waits for a token: %s", body)
+	}
+}
+
+// TestRefusedWarmIsNoObstacle: a service that we may no longer call does not keep the former SVID in use.
+func TestRefusedWarmIsNoObstacle(t *testing.T) {
+	ledger := new(later)
+	w := newWorld(t, setup{})
+	address := w.serveSVID("/ledger", ledger)
+	ledger.set(w.verifies("ledger"))
+	w.known(tokenService("ledger", "https://"+address, bound))
+	w.get("/ledger/", nil)
+	former := w.client.Conn()
+	w.broker.refuse("ledger", fault.New(fault.Denied, "", "no"))
+	w.domain.Rotate()
+	eventually(t, "the next SVID is in use", func() bool { return w.client.Conn() != former })
+}
+
+// TestWrongBinding: a token that is bound otherwise than was asked for is given to nobody.
+func TestWrongBinding(t *testing.T) {
+	var reached atomic.Int64
+	seen := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) })
+	w := newWorld(t, setup{})
+	w.broker.change(func(b *smallBroker) { b.misbind = true })
+	w.known(tokenService("inventory", plain(t, seen), bearer), tokenService("ledger", "https://"+w.serveSVID("/ledger", seen), bound))
+	for _, path := range []string{"/inventory/", "/ledger/", "/v1/token?audience=inventory"} {
+		resp, body := w.get(path, asking)
+		problem(t, resp, body, http.StatusInternalServerError, "WRONG_BINDING")
+	}
+	if reached.Load() != 0 {
+		t.Error("it was used")
 	}
 }
 
@@ -196,4 +269,26 @@ func TestListChanges(t *testing.T) {
 	eventually(t, "the new service is there", func() bool { _, body := w.get("/two/", nil); return body == "hello" })
 	resp, body := w.get("/one/", nil)
 	problem(t, resp, body, http.StatusNotFound, "SERVICE_UNKNOWN")
+}
+
+// TestServiceLeaves: the connections of a service that is no longer listed do not stay.
+func TestServiceLeaves(t *testing.T) {
+	var closed atomic.Int64
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(hello))
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateClosed {
+			closed.Add(1)
+		}
+	}
+	srv.Start()
+	t.Cleanup(srv.Close)
+	w := newWorld(t, setup{}, tokenService("one", srv.URL, bearer), tokenService("two", srv.URL, bearer))
+	w.get("/one/", nil)
+	w.get("/two/", nil)
+	w.broker.set(tokenService("two", srv.URL, bearer))
+	eventually(t, "its connection is closed", func() bool { return closed.Load() == 1 })
+	time.Sleep(50 * time.Millisecond)
+	if n := closed.Load(); n != 1 {
+		t.Errorf("%d connections are closed: the other service did not change", n)
+	}
 }

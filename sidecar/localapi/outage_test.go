@@ -30,7 +30,7 @@ func TestServedWhileTheBrokerIsAway(t *testing.T) {
 	short := tokenService("short", plain(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})), bearer)
 	short.Stale = durationpb.New(700 * time.Millisecond)
 	long := tokenService("long", short.GetUrl(), bearer)
-	w := newWorld(t, setup{client: hasty()}, short, long)
+	w := newWorld(t, setup{client: hasty(), api: localapi.Config{Stale: time.Hour}}, short, long) // a bound, not a budget
 	for _, path := range []string{"/short/", "/long/"} {
 		if resp, body := w.get(path, nil); resp.StatusCode != http.StatusOK {
 			t.Fatalf("%s: %s", resp.Status, body)
@@ -60,6 +60,26 @@ func TestServedWhileTheBrokerIsAway(t *testing.T) {
 	if !strings.Contains(body, w.broker.mesh.Addr().String()) || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("no cure: %v %s", resp.Header, body)
 	}
+}
+
+// TestTokenInAnOutage: one that came due while no broker answers is used to its end, and no further.
+func TestTokenInAnOutage(t *testing.T) {
+	service := tokenService("inventory", plain(t, http.HandlerFunc(hello)), bearer)
+	w := newWorld(t, setup{client: hasty(), life: 2 * time.Second}, service)
+	w.get("/inventory/", nil)
+	end := time.Now().Add(2 * time.Second)
+	w.get("/inventory/", nil) // used, so it will be renewed
+	w.broker.mesh.pull()
+	time.Sleep(time.Until(end) - 250*time.Millisecond)
+	if resp, body := w.get("/inventory/", nil); body != "hello" {
+		t.Errorf("before its end: %s %s", resp.Status, body)
+	}
+	if _, body := w.get("/v1/token?audience=inventory&scope=read", asking); !strings.Contains(body, `"served_from":"stale"`) {
+		t.Errorf("not said to be stale: %s", body)
+	}
+	time.Sleep(time.Until(end) + 10*time.Millisecond)
+	resp, body := w.get("/inventory/", nil)
+	problem(t, resp, body, http.StatusServiceUnavailable, "BROKER_UNREACHABLE")
 }
 
 func TestSidecarsOwnBudget(t *testing.T) {

@@ -80,13 +80,11 @@ func (s *services) audience(audience string) *route {
 	return nil
 }
 
-// doubtful is how old a token must be before a service's word makes us fetch another one: a service that
-// refuses each token would else cost a fetch for each request.
-const doubtful = 10 * time.Second
-
-// doubt drops a token that its service refused, for instance because the keys were changed in an emergency.
-func (a *API) doubt(key tokenKey, fetched time.Time) {
-	if time.Since(fetched) > doubtful {
+// doubt drops a token that its service refused, for instance because keys were changed in an emergency;
+// but not one that is in the first twentieth of its life: a service that refuses every token would else
+// cost a fetch for each request.
+func (a *API) doubt(key tokenKey, got cache.Served[token]) {
+	if time.Since(got.Fetched) > got.Expires.Sub(got.Fetched)/20 {
 		a.tokens.Forget(key)
 	}
 }

@@ -36,7 +36,7 @@ func (t tokenTrip) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, t.unreachable(r.Context(), err)
 	}
 	if resp.StatusCode == http.StatusUnauthorized && refusesToken(resp.Header) {
-		t.api.doubt(key, tok.Fetched)
+		t.api.doubt(key, tok)
 	}
 	for name := range resp.Header {
 		if strings.HasPrefix(name, "Intercom-") {

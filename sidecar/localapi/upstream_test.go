@@ -24,7 +24,7 @@ func (w *world) known(services ...*intercomv1.Service) {
 	w.broker.set(services...)
 	eventually(w.t, "the services are known", func() bool {
 		_, body := w.get("/nothing-of-that-name/", nil)
-		return strings.Contains(body, "there are "+services[0].GetName())
+		return strings.Contains(body, "there are ") && strings.Contains(body, services[0].GetName())
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/intercom-broker/intercom/broker/client"
 	"github.com/intercom-broker/intercom/broker/embedded"
@@ -87,6 +88,51 @@ func TestCredentialAPI(t *testing.T) {
 	problem(t, resp, body, http.StatusBadRequest, "VEND_SERVICE")
 	resp, body = w.get("/v1/credential?name=crm/login", asking)
 	problem(t, resp, body, http.StatusNotFound, "CREDENTIAL_UNKNOWN")
+}
+
+// TestLeaseEnds: the first of the two ends counts, and what has none is not handed out.
+func TestLeaseEnds(t *testing.T) {
+	in := func(d time.Duration) *timestamppb.Timestamp { return timestamppb.New(time.Now().Add(d)) }
+	for name, test := range map[string]struct {
+		notAfter, hard *timestamppb.Timestamp
+		want           time.Duration // zero: refused
+	}{
+		"the lease's end first":   {in(time.Minute), in(time.Hour), time.Minute},
+		"the hard deadline first": {in(time.Hour), in(time.Minute), time.Minute},
+		"the lease's end alone":   {in(time.Minute), nil, time.Minute},
+		"the hard deadline alone": {nil, in(time.Minute), time.Minute},
+		"neither":                 {nil, nil, 0},
+	} {
+		w := newWorld(t, setup{client: hasty()})
+		w.broker.change(func(b *smallBroker) {
+			b.edit = func(r *intercomv1.LeaseResponse) {
+				r.Credential.NotAfter, r.Provenance.HardDeadline = test.notAfter, test.hard
+			}
+		})
+		resp, body := w.get("/v1/credential?name=reports/db", asking)
+		var got struct {
+			NotAfter time.Time `json:"not_after"`
+		}
+		must(t, json.Unmarshal([]byte(body), &got))
+		if left := time.Until(got.NotAfter); test.want > 0 && (left < test.want-10*time.Second || left > test.want) {
+			t.Errorf("%s: ends in %v, want %v", name, left, test.want)
+		} else if test.want == 0 && resp.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("%s: %s %s", name, resp.Status, body)
+		}
+	}
+}
+
+// TestLeaseIsRenewedWhenItsSourceSays: long before two thirds of its life.
+func TestLeaseIsRenewedWhenItsSourceSays(t *testing.T) {
+	w := newWorld(t, setup{})
+	w.broker.change(func(b *smallBroker) {
+		b.edit = func(r *intercomv1.LeaseResponse) {
+			r.Credential.RenewAfter = timestamppb.New(time.Now().Add(time.Second))
+		}
+	})
+	w.get("/v1/credential?name=reports/db", asking)
+	w.get("/v1/credential?name=reports/db", asking)
+	eventually(t, "it is renewed", func() bool { return w.broker.leased.Load() == 2 })
 }
 
 func TestAPIRefuses(t *testing.T) {

@@ -55,6 +55,8 @@ type smallBroker struct {
 
 	mu       sync.Mutex
 	deny     map[string]error
+	misbind  bool                            // answers with the other binding
+	edit     func(*intercomv1.LeaseResponse) // nil: as it is
 	services []*intercomv1.Service
 	changed  chan struct{}
 	mesh     *plug
@@ -79,9 +81,13 @@ func (b *smallBroker) Exchange(ctx context.Context, r *intercomv1.ExchangeReques
 		}
 		claims["cnf"] = map[string]string{"x5t#S256": mtls.Thumbprint(cert)}
 	}
+	answer := r.GetBind()
+	if b.misbind {
+		answer = intercomv1.Bind_BIND_X5T_S256 + intercomv1.Bind_BIND_NONE - answer
+	}
 	signed, err := jwt.NewWithClaims(jwt.SigningMethodES256, claims).SignedString(b.key)
 	return &intercomv1.ExchangeResponse{
-		AccessToken: signed, ExpiresAt: timestamppb.New(expires), Bind: r.GetBind(), Scope: r.GetScope(), TokenType: "Bearer",
+		AccessToken: signed, ExpiresAt: timestamppb.New(expires), Bind: answer, Scope: r.GetScope(), TokenType: "Bearer",
 		Provenance: &intercomv1.Provenance{DecisionId: fmt.Sprintf("d-%d", n)},
 	}, err
 }
@@ -98,13 +104,17 @@ func (b *smallBroker) Lease(_ context.Context, r *intercomv1.LeaseRequest) (*int
 		return nil, fault.Status(fault.New(fault.NotFound, "CREDENTIAL_UNKNOWN", "no such credential")).Err()
 	}
 	end := timestamppb.New(time.Now().Add(b.life))
-	return &intercomv1.LeaseResponse{
+	resp := &intercomv1.LeaseResponse{
 		Provenance: &intercomv1.Provenance{DecisionId: fmt.Sprintf("d-%d", n), HardDeadline: end},
 		Credential: &intercomv1.Credential{
 			Name: r.GetCredential(), Version: 7, NotAfter: end,
 			Fields: map[string][]byte{"username": []byte("rep"), "password": []byte("s3cr\"et"), "salt": {0xff, 0xfe}},
 		},
-	}, nil
+	}
+	if b.edit != nil {
+		b.edit(resp)
+	}
+	return resp, nil
 }
 
 // WatchServices sends the services at once and at every change.
@@ -130,6 +140,13 @@ func (b *smallBroker) set(services ...*intercomv1.Service) {
 	b.services = services
 	close(b.changed)
 	b.changed = make(chan struct{})
+}
+
+// change changes what the broker does.
+func (b *smallBroker) change(f func(b *smallBroker)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f(b)
 }
 
 func (b *smallBroker) refuse(what string, err error) {
