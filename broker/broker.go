@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -80,11 +79,14 @@ func (b *Broker) serveWeb(ctx context.Context, run *errgroup.Group) error {
 	if err != nil {
 		return err
 	}
-	l := b.bound["web.address"]
-	if config != nil {
-		l = tls.NewListener(l, config)
+	srv, l := b.httpServer(b.webHandler()), b.bound["web.address"]
+	if config == nil {
+		run.Go(func() error { return serve(ctx, srv, l, b.cfg.grace()) })
+		return nil
 	}
-	run.Go(func() error { return serve(ctx, b.httpServer(b.webHandler()), l, b.cfg.grace()) })
+	door := b.door("web")
+	door.TLS = config
+	run.Go(func() error { return mtls.ServeHTTP(ctx, mtls.ListenHTTP(l, door), srv, b.cfg.grace()) })
 	return nil
 }
 
