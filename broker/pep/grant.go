@@ -41,6 +41,8 @@ type Outcome struct {
 	Version    uint64
 	// Bytes went through, in both directions.
 	Bytes int64
+	// Why is what the caller said it is for; empty where it said nothing.
+	Why string
 	// Err is nil when the act did what it was to do. The log gets its kind, never its text.
 	Err error
 }
@@ -79,7 +81,7 @@ func (g *Grant) finish(o Outcome) {
 	defer cancel()
 	err := p.Recorder.Record(ctx, audit.Event{
 		Decision: g.ID, Kind: audit.KindOutcome, Time: now, Trace: g.trace, Credential: o.Credential, Version: o.Version,
-		Result: o.result(), Bytes: o.Bytes, Duration: now.Sub(g.began),
+		Result: o.result(), Bytes: o.Bytes, Duration: now.Sub(g.began), Why: o.Why,
 	})
 	p.Metrics.finished(g, o.result(), err)
 	if err != nil {

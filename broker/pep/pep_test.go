@@ -111,7 +111,7 @@ func TestAGrantAndItsOutcomeShareAnID(t *testing.T) {
 	}
 	began := now
 	now = now.Add(5 * time.Millisecond)
-	g.Done(pep.Outcome{Credential: "crm/login", Version: 7, Bytes: 9})
+	g.Done(pep.Outcome{Credential: "crm/login", Version: 7, Bytes: 9, Why: "nightly report"})
 	g.Done(pep.Outcome{Err: errors.New("a second time")})
 
 	began, ended := began.UTC().Truncate(time.Microsecond), now.UTC().Truncate(time.Microsecond)
@@ -122,7 +122,7 @@ func TestAGrantAndItsOutcomeShareAnID(t *testing.T) {
 		},
 		{
 			Decision: g.ID, Kind: audit.KindOutcome, Time: ended, Trace: id.String(), Credential: "crm/login", Version: 7,
-			Result: "ok", Bytes: 9, Duration: 5 * time.Millisecond,
+			Result: "ok", Bytes: 9, Duration: 5 * time.Millisecond, Why: "nightly report",
 		},
 	}
 	if diff := cmp.Diff(want, find(t, dir, g.ID)); diff != "" {

@@ -74,7 +74,7 @@ func (s *Service) Lease(ctx context.Context, r Request) (lease Lease, err error)
 		if err != nil {
 			err = fault.WithDecision(err, grant.ID)
 		}
-		grant.Done(pep.Outcome{Credential: string(lease.Name), Version: lease.Version, Err: err})
+		grant.Done(pep.Outcome{Credential: string(lease.Name), Version: lease.Version, Why: r.Purpose, Err: err})
 	}()
 	terms, err := termsOf(s.Services().Vending(string(name)))
 	if err != nil {
@@ -104,7 +104,7 @@ func (r Request) parse() (credential.Name, error) {
 	return credential.ParseName(r.Credential)
 }
 
-// about is what the audit log keeps beside the question.
+// about is what an own model may read beside the question.
 func (r Request) about() map[string]any {
 	if r.Purpose == "" {
 		return nil

@@ -76,7 +76,7 @@ func printEntry(w io.Writer, paint cli.Paint, e audit.Entry) {
 		}
 		fmt.Fprintf(w, "%s %s %s %s %s %s %s\n", at, e.Decision, verdict, e.Subject+onBehalf(e), e.Action, e.Resource, paint.Dim(e.Rule))
 	case audit.KindOutcome:
-		fmt.Fprintf(w, "%s %s   %s %s\n", at, e.Decision, e.Result, paint.Dim(strings.TrimSpace(versioned(e)+" "+e.Duration.Round(time.Microsecond).String())))
+		fmt.Fprintf(w, "%s %s   %s %s\n", at, e.Decision, e.Result, paint.Dim(strings.TrimSpace(versioned(e)+" "+e.Duration.Round(time.Microsecond).String()+" "+e.Why)))
 	case audit.KindAdmin:
 		fmt.Fprintf(w, "%s %s %s %s %s %s %s\n", at, e.Decision, paint.Warn("admin"), e.Subject, e.Action, e.Resource, paint.Dim(e.Why))
 	default:
