@@ -25,6 +25,9 @@ const (
 	EdDSA = "EdDSA"
 )
 
+// signatureBytes is the length of a signature of either.
+const signatureBytes = 64
+
 // PublicKey is the public half of a signing key, as replicas tell each other.
 type PublicKey struct {
 	// ID is the kid: the RFC 7638 thumbprint of the key.

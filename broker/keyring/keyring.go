@@ -6,7 +6,6 @@ import (
 	"crypto"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -169,7 +168,8 @@ func (r *Ring) sign(typ string, claims any) ([]byte, error) {
 		return nil, err
 	}
 	b64 := base64.RawURLEncoding
-	token := append(b64.AppendEncode(nil, head), '.')
+	token := make([]byte, 0, b64.EncodedLen(len(head))+1+b64.EncodedLen(len(payload))+1+b64.EncodedLen(signatureBytes))
+	token = append(b64.AppendEncode(token, head), '.')
 	token = b64.AppendEncode(token, payload)
 	signature, err := key.sign(string(token))
 	if err != nil {
@@ -182,19 +182,6 @@ type joseHeader struct {
 	Alg string `json:"alg"`
 	Kid string `json:"kid"`
 	Typ string `json:"typ"`
-}
-
-// checkLife holds what the times in the store rest on: no token outlives TokenLife.
-func (r *Ring) checkLife(payload []byte) error {
-	var claims struct{ Exp *float64 }
-	if err := json.Unmarshal(payload, &claims); err != nil || claims.Exp == nil {
-		return errors.Join(errors.New("the claims are no JSON object with an exp"), err)
-	}
-	latest := r.cfg.Now().Add(r.cfg.TokenLife + skew)
-	if *claims.Exp > float64(latest.Unix()) {
-		return fmt.Errorf("the token would live longer than %v", r.cfg.TokenLife)
-	}
-	return nil
 }
 
 // JWKS returns the public keys of all replicas as a JWK set (RFC 7517, section 5), and its entity tag
