@@ -210,17 +210,17 @@ func TestNew(t *testing.T) {
 
 // TestCatalogueChanges moves a service while the door is open.
 func TestCatalogueChanges(t *testing.T) {
-	_, one := upstream(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "one") })
+	url, one := upstream(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "one") })
 	_, two := upstream(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "two") })
 	d := newDoor(t, crm(one))
 	client := d.client(t, "h2")
 	var got []string
-	for _, lines := range []string{crm(one), crm(two), strings.ReplaceAll(crm(two), "crm:", "other:"), crm(one)} {
+	for _, lines := range []string{crm(one), crm(two), strings.ReplaceAll(crm(two), "crm:", "other:"), crm(one), crm(`"` + url + `"`)} {
 		d.services(t, lines)
 		a := do(t, client, "GET", "https://"+d.addr+"/crm/")
 		got = append(got, fmt.Sprint(a.StatusCode, " ", a.body[:min(3, len(a.body))]))
 	}
-	if diff := cmp.Diff([]string{"200 one", "200 two", "404 {\"t", "200 one"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"200 one", "200 two", "404 {\"t", "200 one", "502 {\"t"}, got); diff != "" {
 		t.Error(diff)
 	}
 }

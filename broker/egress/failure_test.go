@@ -114,8 +114,10 @@ func TestBrokenStreamIsBroken(t *testing.T) {
 func TestCallerGoes(t *testing.T) {
 	gone := make(chan struct{}, 1)
 	_, flow := upstream(t, func(w http.ResponseWriter, r *http.Request) {
-		_, _ = fmt.Fprint(w, "first")
-		w.(http.Flusher).Flush()
+		if r.URL.Path != "/mute" {
+			_, _ = fmt.Fprint(w, "first")
+			w.(http.Flusher).Flush()
+		}
 		<-r.Context().Done()
 		gone <- struct{}{}
 	})
@@ -131,6 +133,16 @@ func TestCallerGoes(t *testing.T) {
 			t.Fatal("the upstream was not let go")
 		}
 		if e := d.journal.outcome(t, res.Header.Get(fault.DecisionHeader)); e.Result != "canceled" {
+			t.Errorf("recorded as %+v", e)
+		}
+
+		client := d.client(t, proto)
+		client.Timeout = 50 * time.Millisecond
+		if _, err := client.Get("https://crm/mute"); err == nil {
+			t.Fatal("a mute upstream answered")
+		}
+		<-gone
+		if e := d.journal.last(t); e.Result != "canceled" {
 			t.Errorf("recorded as %+v", e)
 		}
 	})

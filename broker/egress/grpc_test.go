@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +30,9 @@ func speaking() *grpc.Server {
 		}
 		if strings.HasSuffix(method, "/Refuse") {
 			return status.Error(codes.FailedPrecondition, "no, 100% no")
+		}
+		if strings.HasSuffix(method, "/Slow") {
+			time.Sleep(3 * headerTimeout)
 		}
 		s.SetTrailer(metadata.Pairs("x-sum", "1", "x-leak", password))
 		for {
@@ -171,22 +173,14 @@ func TestGRPCIsByPathToo(t *testing.T) {
 	}
 }
 
-// TestIdleStreamOutlivesTheHeaderTimeout: a gRPC server may say nothing at all for long.
+// TestIdleStreamOutlivesTheHeaderTimeout: a gRPC server may say nothing at all for long, also to who has said
+// everything.
 func TestIdleStreamOutlivesTheHeaderTimeout(t *testing.T) {
 	d := newDoor(t, "  x: http://x\n", impatient)
 	d.services(t, crm(d.grpcUpstream(t, false)))
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	s, err := d.conn(t, "crm").NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, "/t.Echo/Talk")
-	if err != nil {
-		t.Fatal(err)
+	if got, err := echoed(ctx, d.conn(t, "crm"), "/t.Echo/Slow", "x"); err != nil || got != "x" {
+		t.Errorf("got %q, %v", got, err)
 	}
-	time.Sleep(3 * headerTimeout)
-	if err := s.SendMsg(wrapperspb.String("x")); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.RecvMsg(new(wrapperspb.StringValue)); err != nil {
-		t.Fatal(err)
-	}
-	_ = http.NoBody
 }

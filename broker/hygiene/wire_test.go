@@ -118,7 +118,7 @@ func TestConn(t *testing.T) {
 		"chunk longer than size":  {[]string{"POST /x HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n"}, "400", "not well framed"},
 		"trailer, bare feed":      {[]string{"POST /x HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n0\r\nA: b\n\r\n"}, "400", "trailer"},
 		"trailer, folded":         {[]string{"POST /x HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n0\r\nA: b\r\n c\r\n\r\n"}, "400", "trailer"},
-		"endless chunk extension": {[]string{"POST /x HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n3;" + strings.Repeat("a", 80<<10)}, "400", ""},
+		"endless chunk extension": {[]string{"POST /x HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n3;" + strings.Repeat("a", 80<<10)}, "400", "not well framed"},
 		"long head":               {[]string{"GET /x HTTP/1.1\r\n" + host + "A: " + strings.Repeat("b", 31<<10) + "\r\n\r\n"}, "200", "<GET /x >"},
 		"head over the bound":     {[]string{"GET /x HTTP/1.1\r\n" + host + "A: " + strings.Repeat("b", 80<<10) + "\r\n\r\n"}, "431", ""},
 		"many fields":             {[]string{"GET /x HTTP/1.1\r\n" + host + strings.Repeat("A: b\r\n", 20<<10) + "\r\n"}, "431", ""},
@@ -128,6 +128,9 @@ func TestConn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			answer := exchange(t, addr, test.pieces...)
+			if strings.HasSuffix(test.want, "400") && test.body == "" {
+				test.body = "\r\n\r\n400 Bad Request" // net/http's own words: no handler has seen it
+			}
 			if got := strings.Join(statuses(answer), " "); got != test.want || !strings.Contains(answer, test.body) {
 				t.Errorf("got %q, want %q with %q in\n%s", got, test.want, test.body, answer)
 			}
