@@ -117,7 +117,7 @@ func (a *act) label() string {
 }
 
 func malformed(err error) error {
-	if err == hygiene.ErrMethod {
+	if errors.Is(err, hygiene.ErrMethod) {
 		return fault.New(fault.Unsupported, "METHOD_REFUSED", err.Error()+
 			". There are no tunnels: name the service in the path, /{service}/…, or send the proxy an http:// URL")
 	}

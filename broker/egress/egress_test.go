@@ -3,6 +3,7 @@ package egress_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -223,4 +224,36 @@ func TestCatalogueChanges(t *testing.T) {
 	if diff := cmp.Diff([]string{"200 one", "200 two", "404 {\"t", "200 one", "502 {\"t"}, got); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// TestRootIsAPath: a rule for everything of a service is also for its root.
+func TestRootIsAPath(t *testing.T) {
+	_, flow := upstream(t, echo)
+	d := newDoor(t, crm(flow))
+	d.rules.set(t, "p, spiffe://intercom.test/orders, call, service/crm/GET/**, allow")
+	for _, url := range []string{"https://crm/", "https://crm", "https://" + d.addr + "/crm", "https://" + d.addr + "/crm/"} {
+		a := do(t, d.client(t, "h2"), "GET", url)
+		if a.StatusCode != http.StatusOK || arrived(t, a).URI != "/" {
+			t.Errorf("%s: %d %s", url, a.StatusCode, a.body)
+		}
+	}
+}
+
+// TestExpectIsAnswered here, so that no caller waits for an upstream that does not know it.
+func TestExpectIsAnswered(t *testing.T) {
+	_, flow := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		_, _ = fmt.Fprint(w, r.Header.Get("Expect"), string(body))
+	})
+	d := newDoor(t, crm(flow))
+	protocols(t, func(t *testing.T, proto string) {
+		client := d.client(t, proto)
+		client.Transport.(*http.Transport).ExpectContinueTimeout = time.Minute
+		a := do(t, client, "POST", "https://crm/", header("Expect", "100-continue"), func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader("hello")), 5
+		})
+		if a.body != "hello" {
+			t.Errorf("got %d %q", a.StatusCode, a.body)
+		}
+	})
 }

@@ -19,6 +19,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
 
 	"github.com/intercom-broker/intercom/broker/audit"
@@ -186,6 +187,8 @@ func (d *door) Changed() <-chan struct{} {
 	defer d.seen.Add(1)
 	return d.rules.Changed()
 }
+
+var ordersID = spiffeid.RequireFromString("spiffe://intercom.test/orders")
 
 var quiet = log.New(io.Discard, "", 0)
 

@@ -115,8 +115,8 @@ func FuzzApplyNeverSplits(f *testing.F) {
 	f.Add("a:b", "c\r\nX-Admin: 1", "")
 	f.Add("\x00", " ", "Token ")
 	f.Fuzz(func(t *testing.T, user, password, prefix string) {
-		if strings.ContainsFunc(prefix, func(r rune) bool { return r < ' ' || r > '~' }) {
-			return // the service files refuse it
+		if strings.ContainsFunc(prefix, func(r rune) bool { return r < ' ' || r > '~' }) || strings.HasPrefix(prefix, " ") {
+			return // the service files refuse the one, and the other is lost on the wire
 		}
 		for _, in := range []*service.Inject{basic, bearer, keyed("X-Key", prefix)} {
 			f := fields("username", user, "password", password, "token", password, "value", password)
