@@ -15,11 +15,11 @@ import (
 	"github.com/intercom-broker/intercom/broker/strict"
 )
 
-// The longest that files may ask for: beyond a day, an outage and a revocation look the same.
 const (
-	maxTTL   = 24 * time.Hour
-	minTTL   = 10 * time.Second
-	maxStale = 24 * time.Hour
+	// maxDuration is the longest life, and the longest staleness, that files may ask for: beyond a day, an
+	// outage and a revocation look the same.
+	maxDuration = 24 * time.Hour
+	minTTL      = 10 * time.Second
 )
 
 // refuse returns an error about the service as a whole.
@@ -108,7 +108,7 @@ func (e *entry) checkToken(n *yaml.Node) error {
 		t.Bind.check(strict.Field(at, "bind")),
 		checkAudience(strict.Field(at, "audience"), t.Audience, "audience"),
 		checkScope(strict.Field(at, "scope"), t.Scope),
-		checkDuration(strict.Field(at, "stale"), "stale", t.Stale, 0, maxStale),
+		checkDuration(strict.Field(at, "stale"), "stale", t.Stale, 0),
 	)
 }
 
@@ -131,7 +131,7 @@ func (e *entry) checkInject(n *yaml.Node) error {
 	if kinds != 1 {
 		return strict.At(at, "inject: want one of basic, bearer and header, got %d of them", kinds)
 	}
-	errs := []error{checkDuration(strict.Field(at, "stale"), "stale", in.Stale, 0, maxStale)}
+	errs := []error{checkDuration(strict.Field(at, "stale"), "stale", in.Stale, 0)}
 	if e.Upstream.URL.IsZero() {
 		errs = append(errs, strict.At(n, "inject wants an upstream"))
 	}
@@ -185,8 +185,8 @@ func (e *entry) checkVend(n *yaml.Node) error {
 	at, v := strict.Field(n, "vend"), e.Vend
 	errs := []error{
 		checkCredential(strict.Field(at, "credential"), v.Credential),
-		checkDuration(strict.Field(at, "ttl"), "ttl", v.TTL, minTTL, maxTTL),
-		checkDuration(strict.Field(at, "stale"), "stale", v.Stale, 0, maxStale),
+		checkDuration(strict.Field(at, "ttl"), "ttl", v.TTL, minTTL),
+		checkDuration(strict.Field(at, "stale"), "stale", v.Stale, 0),
 	}
 	if !e.Upstream.URL.IsZero() {
 		errs = append(errs, strict.At(strict.Field(n, "upstream"), "upstream: leave it out: the application connects by itself with what is vended"))
@@ -194,9 +194,9 @@ func (e *entry) checkVend(n *yaml.Node) error {
 	return errors.Join(errs...)
 }
 
-func checkDuration(n *yaml.Node, key string, d *strict.Duration, least, most time.Duration) error {
-	if d != nil && (d.Std() < least || d.Std() > most) {
-		return strict.At(n, "%s: want between %s and %s", key, least, most)
+func checkDuration(n *yaml.Node, key string, d *strict.Duration, least time.Duration) error {
+	if d != nil && (d.Std() < least || d.Std() > maxDuration) {
+		return strict.At(n, "%s: want between %s and %s", key, least, maxDuration)
 	}
 	return nil
 }
