@@ -30,6 +30,10 @@ const (
 	maxStreams = 250       // of one HTTP/2 connection
 )
 
+// readBuffer is above TLS, which has one of its own. Most of the mesh door's connections are sidecars that
+// wait for a change: they hold no buffer for writing, and a small one for reading.
+const readBuffer = 4 << 10
+
 // mesh returns the function that makes the mesh door's servers.
 func (b *Broker) mesh(a *acts) func(...grpc.ServerOption) *grpc.Server {
 	limit := newLimiter(b.cfg.Limits.inFlight())
@@ -37,6 +41,7 @@ func (b *Broker) mesh(a *acts) func(...grpc.ServerOption) *grpc.Server {
 	return func(opts ...grpc.ServerOption) *grpc.Server {
 		srv := grpc.NewServer(append(append(opts, b.parts.telemetry.GRPCServer()...),
 			grpc.MaxRecvMsgSize(maxMessage), grpc.MaxHeaderListSize(maxHead), grpc.MaxConcurrentStreams(maxStreams),
+			grpc.SharedWriteBuffer(true), grpc.ReadBufferSize(readBuffer),
 			grpc.ChainUnaryInterceptor(recoverUnary(log), authn.UnaryInterceptor(), limit.unary),
 			grpc.ChainStreamInterceptor(recoverStream(log), authn.StreamInterceptor(), limit.stream, checkReflection(b.parts.point)),
 		)...)
@@ -158,6 +163,6 @@ func closeAll(bound map[string]net.Listener) {
 func (b *Broker) door(name string) mtls.Config {
 	return mtls.Config{
 		Name: name, MaxConns: b.cfg.Limits.Connections, Grace: b.cfg.grace(),
-		Logger: b.parts.telemetry.Logger(), Metrics: b.mtls,
+		Updated: b.parts.identity.Updated, Logger: b.parts.telemetry.Logger(), Metrics: b.mtls,
 	}
 }
