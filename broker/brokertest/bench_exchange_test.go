@@ -62,7 +62,7 @@ func exchangeCall(b *testing.B, sync string) call {
 type load struct {
 	do    call
 	took  time.Duration
-	cpu   time.Duration // of both ends
+	cpu   time.Duration   // of both ends
 	calls []time.Duration // each of them
 }
 
