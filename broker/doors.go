@@ -31,7 +31,7 @@ const (
 )
 
 // readBuffer is above TLS, which has one of its own. Most of the mesh door's connections are sidecars that
-// wait for a change: they hold no buffer for writing, and a small one for reading.
+// wait for a change: they hold a small buffer for reading.
 const readBuffer = 4 << 10
 
 // mesh returns the function that makes the mesh door's servers.
@@ -41,7 +41,7 @@ func (b *Broker) mesh(a *acts) func(...grpc.ServerOption) *grpc.Server {
 	return func(opts ...grpc.ServerOption) *grpc.Server {
 		srv := grpc.NewServer(append(append(opts, b.parts.telemetry.GRPCServer()...),
 			grpc.MaxRecvMsgSize(maxMessage), grpc.MaxHeaderListSize(maxHead), grpc.MaxConcurrentStreams(maxStreams),
-			grpc.SharedWriteBuffer(true), grpc.ReadBufferSize(readBuffer),
+			grpc.ReadBufferSize(readBuffer),
 			grpc.ChainUnaryInterceptor(recoverUnary(log), authn.UnaryInterceptor(), limit.unary),
 			grpc.ChainStreamInterceptor(recoverStream(log), authn.StreamInterceptor(), limit.stream, checkReflection(b.parts.point)),
 		)...)

@@ -51,6 +51,12 @@ func reserveIn(dir string) int64 {
 	return info.Size()
 }
 
+// Exists reports whether dir has a log.
+func Exists(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, headFile))
+	return err == nil
+}
+
 // post leaves e for the process that holds the log.
 func post(dir string, e Event) error {
 	inbox := filepath.Join(dir, inboxDir)

@@ -37,6 +37,12 @@ func DenyNow(dir, what string, d time.Duration, why string, now time.Time) (file
 	return file, writeFile(file, []byte(text))
 }
 
+// CheckDeny says why what cannot be denied, before anything is written or recorded.
+func CheckDeny(what string) error {
+	_, err := denyRules(what, "")
+	return err
+}
+
 // denyRules returns the lines that deny what until then.
 func denyRules(what, until string) (string, error) {
 	condition := "r.time.unix < '" + until + "'"
@@ -53,6 +59,8 @@ func denyRules(what, until string) (string, error) {
 		return "", errors.New("policy: `**` alone would deny everything to everybody; name a subject or a resource")
 	case notResource != nil:
 		return "", fmt.Errorf("policy: %q is neither a subject (%s) nor a resource", what, notSubject.message)
+	case unknownType(p.segs[0], resourceTypes()) != "":
+		return "", fmt.Errorf("policy: %q is neither a subject (%s) nor a resource: %s", what, notSubject.message, unknownType(p.segs[0], resourceTypes()))
 	case p.literal():
 		return line(anything, what) + line(anything, strings.TrimSuffix(what, "/")+"/"+rest), nil
 	}

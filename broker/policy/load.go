@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -25,6 +26,9 @@ const (
 // Load reads, checks and compiles the policy in dir. What it refuses it names by file and line, as
 // [Problems].
 func Load(dir string) (*Snapshot, error) {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil, errors.Join(fmt.Errorf("policy: %s is no directory that can be read", dir), err)
+	}
 	s, err := LoadFS(os.DirFS(dir))
 	return s, inDir(dir, err)
 }
@@ -74,7 +78,7 @@ func compile(src source) (*Snapshot, error) {
 	l.files(src.files)
 	s.roles = newRoles(l.links)
 	l.problems = append(l.problems, s.roles.check(l.links)...)
-	s.warnings = append(l.shapes(), s.roles.warn(l.rules)...)
+	s.warnings = slices.Concat(l.shapes(), s.roles.warn(l.rules), void(l.rules))
 	if len(l.problems) > 0 {
 		return nil, l.problems[:min(len(l.problems), maxProblems)]
 	}

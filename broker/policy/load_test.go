@@ -185,7 +185,7 @@ func TestShapes(t *testing.T) {
 		var b strings.Builder
 		b.WriteString("p, **, *, **, deny\n") // free
 		for i := range n {
-			fmt.Fprintf(&b, "p, spiffe://a.test/x, call, service%s/*, allow\n", strings.Repeat("/y", i%30)+strings.Repeat("/*", i/30))
+			fmt.Fprintf(&b, "p, spiffe://a.test/x, call, service%s/*, allow\n", strings.Repeat("/Y", i%30)+strings.Repeat("/*", i/30))
 		}
 		return b.String()
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os/user"
+	"strconv"
 	"strings"
 	"time"
 
@@ -50,6 +51,12 @@ func auditTail() *cobra.Command {
 }
 
 func tail(ctx context.Context, w io.Writer, dir string, cfg audit.TailConfig, raw bool) error {
+	if cfg.Last < 0 {
+		return cli.Usagef("-n wants the number of entries, or 0 for all")
+	}
+	if !audit.Exists(dir) {
+		return fmt.Errorf("no audit log in %s", dir)
+	}
 	paint := cli.PaintFor(w)
 	for e, err := range audit.Tail(ctx, dir, cfg) {
 		switch {
@@ -74,14 +81,23 @@ func printEntry(w io.Writer, paint cli.Paint, e audit.Entry) {
 		if e.Allow {
 			verdict = paint.Good("allow")
 		}
-		fmt.Fprintf(w, "%s %s %s %s %s %s %s\n", at, e.Decision, verdict, e.Subject+onBehalf(e), e.Action, e.Resource, paint.Dim(e.Rule))
+		fmt.Fprintf(w, "%s %s %s %s %s %s %s\n", at, e.Decision, verdict, printable(e.Subject+onBehalf(e)), e.Action, printable(e.Resource), paint.Dim(e.Rule))
 	case audit.KindOutcome:
-		fmt.Fprintf(w, "%s %s   %s %s\n", at, e.Decision, e.Result, paint.Dim(strings.TrimSpace(versioned(e)+" "+e.Duration.Round(time.Microsecond).String()+" "+e.Why)))
+		fmt.Fprintf(w, "%s %s   %s %s\n", at, e.Decision, e.Result, paint.Dim(strings.TrimSpace(versioned(e)+" "+e.Duration.Round(time.Microsecond).String()+" "+printable(e.Why))))
 	case audit.KindAdmin:
-		fmt.Fprintf(w, "%s %s %s %s %s %s %s\n", at, e.Decision, paint.Warn("admin"), e.Subject, e.Action, e.Resource, paint.Dim(e.Why))
+		fmt.Fprintf(w, "%s %s %s %s %s %s %s\n", at, e.Decision, paint.Warn("admin"), e.Subject, printable(e.Action), printable(e.Resource), paint.Dim(printable(e.Why)))
 	default:
 		fmt.Fprintf(w, "%s %s\n", at, paint.Dim(string(e.Kind)))
 	}
+}
+
+// printable shows what callers and operators wrote without letting it speak to the terminal.
+func printable(s string) string {
+	quoted := strconv.QuoteToGraphic(s)
+	if quoted == `"`+s+`"` {
+		return s
+	}
+	return quoted
 }
 
 func onBehalf(e audit.Entry) string {

@@ -204,6 +204,12 @@ func policyDenyNow() *cobra.Command {
 }
 
 func denyNow(ctx context.Context, w io.Writer, dir, auditDir, what string, life time.Duration, why string) error {
+	if err := policy.CheckDeny(what); err != nil {
+		return err
+	}
+	if !audit.Exists(auditDir) {
+		return cli.Hint(fmt.Errorf("no audit log in %s", auditDir), "--audit is the directory that the broker's file names")
+	}
 	event := operatorEvent("deny-now", what)
 	event.Why = fmt.Sprintf("for %v: %s", life, why)
 	if err := audit.Append(ctx, auditDir, event); err != nil {

@@ -90,7 +90,7 @@ func (s *services) current() (*catalog, error) {
 		return c, nil
 	}
 	return nil, fault.New(fault.Unavailable, "SERVICES_UNKNOWN",
-		"the sidecar has no list of services yet, because no credential broker has answered: see the sidecar's /readyz")
+		"the sidecar has no list of services yet, because no credential broker has answered")
 }
 
 // find returns the route to a service, unless what is known of it is older than its budget.

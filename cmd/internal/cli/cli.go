@@ -46,6 +46,7 @@ func Version() string {
 // Main runs root until it is done or a SIGINT or SIGTERM cancels its context, and returns the exit code.
 // A second signal ends the process at once.
 func Main(root *cobra.Command) int {
+	signal.Ignore(syscall.SIGPIPE) // a reader that goes away is an error of the write, not the end of the process
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)

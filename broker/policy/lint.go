@@ -1,0 +1,73 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/intercom-broker/intercom/broker/strict"
+)
+
+// asks returns which types of resources each action is asked about. A rule about anything else is
+// accepted, since an operator may have written it for what is to come, and warned of, since it is mostly
+// a slip of the pen: a deny that never matches is a hole.
+func asks() map[string][]string {
+	return map[string][]string{
+		ActionVend: {"credential"}, ActionExchange: {"audience"}, ActionCall: {"service"},
+		ActionEvaluate: {"pdp"}, ActionExplain: {"pdp"}, ActionIntrospect: {"audience"},
+		ActionReflect: {"grpc"}, ActionAdmin: {"admin"},
+	}
+}
+
+// resourceTypes are all types that anything asks about, in order.
+func resourceTypes() []string {
+	var all []string
+	for _, types := range asks() {
+		all = append(all, types...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// void warns of rules that never match anything.
+func void(rules []parsed) (warnings []string) {
+	known, types := asks(), resourceTypes()
+	for _, r := range rules {
+		if why := neverAsked(r, known, types); why != "" && len(warnings) < maxProblems {
+			warnings = append(warnings, r.String()+": "+why)
+		}
+	}
+	return warnings
+}
+
+func neverAsked(r parsed, known map[string][]string, types []string) string {
+	if r.Resource == anything {
+		return ""
+	}
+	segs := strings.Split(r.Resource, "/")
+	if why := unknownType(segs[0], types); why != "" {
+		return why
+	}
+	if of, ok := known[r.Action]; ok && !slices.Contains(of, segs[0]) {
+		return fmt.Sprintf("%s is never asked about %s/…, only about %s/…", r.Action, segs[0], of[0])
+	}
+	if slices.Contains(segs, ".") || slices.Contains(segs, "..") {
+		return "requests with a dot segment are refused before policy is asked, so this never matches"
+	}
+	if segs[0] == "service" && len(segs) > 2 && segs[2] != strings.ToUpper(segs[2]) {
+		return fmt.Sprintf("the segment after a service's name is the method, in upper case: %s", strings.ToUpper(segs[2]))
+	}
+	return ""
+}
+
+// unknownType says that nothing asks about resources of that type.
+func unknownType(name string, types []string) string {
+	if slices.Contains(types, name) {
+		return ""
+	}
+	why := fmt.Sprintf("nothing is ever asked about %s/…, only about %s", name, strings.Join(types, ", "))
+	if near := strict.Suggest(name, types); near != "" {
+		why += fmt.Sprintf("; did you mean %q?", near)
+	}
+	return why
+}
