@@ -122,7 +122,7 @@ func Load(file string) (Config, error) {
 	if err := c.resolve(filepath.Dir(file)); err != nil {
 		return c, err
 	}
-	return c, c.Validate()
+	return c, strict.Locate(file, data, c.Validate())
 }
 
 // resolve makes the paths absolute.

@@ -209,7 +209,7 @@ func TestRefusedTokenIsFetchedAnew(t *testing.T) {
 // TestWarm: the next SVID is not used before the tokens that are in use are there for it.
 func TestWarm(t *testing.T) {
 	ledger := new(later)
-	w := newWorld(t, setup{})
+	w := newWorld(t, setup{client: hasty()})
 	address := w.serveSVID("/ledger", ledger)
 	ledger.set(w.verifies("ledger"))
 	w.known(tokenService("ledger", "https://"+address, bound))

@@ -64,6 +64,11 @@ func TestUnixSocketPeers(t *testing.T) {
 		t.Errorf("a listed user: %s", resp.Status)
 	}
 	path := serveUnix(t, w, me+1)
+	info, err := os.Stat(path)
+	must(t, err)
+	if mode := info.Mode().Perm(); mode != 0o666 {
+		t.Errorf("mode %v keeps listed users out", mode)
+	}
 	c, err := net.Dial("unix", path)
 	must(t, err)
 	defer c.Close()

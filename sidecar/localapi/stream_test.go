@@ -177,9 +177,9 @@ func TestGRPC(t *testing.T) {
 // TestGRPCRefusals: what the sidecar itself refuses is a status with details to a gRPC caller.
 func TestGRPCRefusals(t *testing.T) {
 	w := newWorld(t, setup{}, tokenService("inventory", "http://127.0.0.1:1", bearer))
-	w.broker.refuse("inventory", fault.WithDecision(fault.New(fault.Denied, "NOT_YOU", "policy: 100 % no"), "d-31"))
+	w.broker.refuse("inventory", fault.WithDecision(fault.New(fault.Denied, "NOT_YOU", "policy: 100%41 ü no"), "d-31"))
 	_, err := dialGRPC(t, w, "inventory").Check(t.Context(), &healthv1.HealthCheckRequest{})
-	if f := fault.FromStatus(err); f.Kind != fault.Denied || f.Reason != "NOT_YOU" || f.Decision != "d-31" || f.Message != "policy: 100 % no" {
+	if f := fault.FromStatus(err); f.Kind != fault.Denied || f.Reason != "NOT_YOU" || f.Decision != "d-31" || f.Message != "policy: 100%41 ü no" {
 		t.Errorf("got %+v", f)
 	}
 	_, err = dialGRPC(t, w, "inventori").Check(t.Context(), &healthv1.HealthCheckRequest{})
