@@ -178,16 +178,14 @@ type Unsafe struct {
 	AdminAnywhere bool
 }
 
-// LoadConfig reads and checks the file at path. Paths in it come back absolute.
+// LoadConfig reads and checks the file at path. Paths in it come back absolute, also beside an error.
 func LoadConfig(path string) (Config, error) {
 	var c Config
 	data, err := readBounded(path)
 	if err != nil {
 		return c, err
 	}
-	if err := strict.Decode(path, data, &c); err != nil {
-		return c, err
-	}
+	refused := strict.Decode(path, data, &c)
 	dir, err := filepath.Abs(filepath.Dir(path))
 	if err != nil {
 		return c, err
@@ -197,7 +195,10 @@ func LoadConfig(path string) (Config, error) {
 			*p = filepath.Join(dir, *p)
 		}
 	}
-	return c, nil
+	if refused != nil {
+		return c, refused
+	}
+	return c, strict.Locate(path, data, c.Validate())
 }
 
 func readBounded(path string) ([]byte, error) {
@@ -222,8 +223,11 @@ func (c *Config) paths() []*string {
 	return paths
 }
 
-// Validate says what cannot work, whatever the machine looks like. It names keys, since the places in
-// the file are gone.
+// minRotate is the least time that a key signs.
+const minRotate = 5 * time.Minute
+
+// Validate says what cannot work, whatever the machine looks like. Each error begins with the key that it
+// is about, and [LoadConfig] adds the place in the file. What only a flag can allow is left to [New].
 func (c *Config) Validate() error {
 	var errs []error
 	want := func(ok bool, format string, args ...any) {
@@ -237,12 +241,16 @@ func (c *Config) Validate() error {
 	files := c.Identity.Cert != "" && c.Identity.Key != "" && len(c.Identity.Bundles) > 0
 	want((c.Identity.Socket != "") != files, "identity: want a socket, or all of cert, key and bundles")
 	want((c.Listen.Web.Cert == "") == (c.Listen.Web.Key == ""), "listen.web: cert and key come together")
+	taken := map[string]string{}
 	for name, address := range c.Listen.addresses() {
-		_, _, err := net.SplitHostPort(address)
+		_, port, err := net.SplitHostPort(address)
 		want(err == nil, "listen.%s: want host:port, got %q", name, address)
+		want(taken[address] == "" || port == "0", "listen.%s: %s is the address of %s too", name, address, taken[address])
+		taken[address] = name
 	}
 	want(slices.Contains([]string{"", "interval", "always"}, c.Audit.Sync), "audit.sync: want interval or always, got %q", c.Audit.Sync)
 	want(slices.Contains([]string{"", "ES256", "EdDSA"}, c.Keys.Algorithm), "keys.algorithm: want ES256 or EdDSA, got %q", c.Keys.Algorithm)
+	want(c.Keys.Rotate == 0 || c.Keys.Rotate.Std() >= minRotate, "keys.rotate: want at least %v: the next key is known for more than a minute before it signs", minRotate)
 	want(slices.Contains([]string{"", "debug", "info", "warn", "error"}, c.Telemetry.Log), "telemetry.log: want debug, info, warn or error, got %q", c.Telemetry.Log)
 	want(c.Limits.InFlight >= 0 && c.Limits.Connections >= 0, "limits: want positive numbers")
 	if v := c.Store.Vault; v != nil {

@@ -79,7 +79,7 @@ func New(ctx context.Context, cfg Config) (*Telemetry, error) {
 	if out == nil {
 		out = os.Stderr
 	}
-	t := &Telemetry{logger: newLogger(out, level).With("service", cfg.service()), registry: newRegistry(cfg)}
+	t := &Telemetry{logger: newLogger(out, level).With("program", cfg.service()), registry: newRegistry(cfg)}
 	if t.traces, err = newTraces(ctx, cfg, t.logger); err != nil {
 		return nil, err
 	}

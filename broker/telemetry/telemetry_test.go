@@ -72,7 +72,7 @@ func TestLogIsJSONWithTheTraceAndWithoutSecrets(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
 		t.Fatal(err)
 	}
-	if line["trace"] != span.TraceID().String() || line["service"] != "x" || line["part"] != "p" || line["password"] != secret.Redacted {
+	if line["trace"] != span.TraceID().String() || line["program"] != "x" || line["part"] != "p" || line["password"] != secret.Redacted {
 		t.Errorf("the line is %s", out.String())
 	}
 }

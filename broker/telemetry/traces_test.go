@@ -96,7 +96,7 @@ func TestLevels(t *testing.T) {
 	log.Info("quiet")
 	log.Warn("loud")
 	var line map[string]any
-	if err := json.Unmarshal(out.Bytes(), &line); err != nil || line["msg"] != "loud" || line["service"] != "intercom" {
+	if err := json.Unmarshal(out.Bytes(), &line); err != nil || line["msg"] != "loud" || line["program"] != "intercom" {
 		t.Errorf("at level warn: %s", out.String())
 	}
 }

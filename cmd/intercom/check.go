@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -10,9 +11,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/intercom-broker/intercom/broker"
+	"github.com/intercom-broker/intercom/broker/credential/sealed"
 	"github.com/intercom-broker/intercom/broker/policy"
 	"github.com/intercom-broker/intercom/broker/service"
 	"github.com/intercom-broker/intercom/broker/strict"
+	"github.com/intercom-broker/intercom/broker/telemetry"
 	"github.com/intercom-broker/intercom/cmd/internal/cli"
 	"github.com/intercom-broker/intercom/sidecar"
 )
@@ -57,10 +60,7 @@ func checkCommand() *cobra.Command {
 
 func checkBroker(file string) []checked {
 	cfg, err := broker.LoadConfig(file)
-	if err == nil {
-		err = cfg.Validate()
-	}
-	all := []checked{{file, func() ([]string, error) { return nil, err }}}
+	all := []checked{{file, func() ([]string, error) { return warnings(cfg), err }}}
 	if cfg.Services != "" {
 		all = append(all, checkServices(cfg.Services))
 	}
@@ -68,6 +68,29 @@ func checkBroker(file string) []checked {
 		all = append(all, checkPolicy(cfg.Policy))
 	}
 	return all
+}
+
+// warnings are about what the file alone cannot decide: flags, and files of the machine that it is for.
+func warnings(cfg broker.Config) (found []string) {
+	warn := func(key string, err error) {
+		if err != nil {
+			found = append(found, key+": "+err.Error())
+		}
+	}
+	if cfg.Listen.Admin != "" {
+		if err := telemetry.CheckLoopback(cfg.Listen.Admin); err != nil {
+			warn("listen.admin", fmt.Errorf("%w; the broker wants --unsafe-admin-anywhere for it", err))
+		}
+	}
+	if web := cfg.Listen.Web; web.Cert != "" && web.Key != "" {
+		_, err := tls.LoadX509KeyPair(web.Cert, web.Key)
+		warn("listen.web", err)
+	}
+	if s := cfg.Store.Sealed; s != nil {
+		_, err := sealed.ReadKey(s.Key.String())
+		warn("store.sealed.key", err)
+	}
+	return found
 }
 
 func checkServices(dir string) checked {

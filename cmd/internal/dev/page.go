@@ -29,6 +29,9 @@ func (w *World) Page(out io.Writer) {
 	} {
 		fmt.Fprintf(out, "  %-30s %s\n", row[0], row[1])
 	}
+	if w.Sidecar != "http://"+usualSidecar {
+		fmt.Fprintf(out, "\n  %s\n", p.Warn("The sidecar is not at "+usualSidecar+", which is taken or was not asked for: use the addresses below."))
+	}
 	tool := Tool()
 	fmt.Fprintf(out, "\n%s\n", p.Bold("Try, in another terminal"))
 	for _, try := range [][2]string{
@@ -36,18 +39,27 @@ func (w *World) Page(out io.Writer) {
 		{"through its sidecar: a token is minted on the way", "curl -i " + w.Sidecar + "/inventory/items"},
 		{"crm gets user and password, orders never sees them", "curl -i " + w.Sidecar + "/crm/customers"},
 		{"policy says no; note the decision id", "curl -i -X DELETE " + w.Sidecar + "/crm/customers/7"},
-		{"why", tool + " policy explain --audit " + w.path("audit") + " DECISION-ID"},
-		{"the same question without an id", tool + " policy explain --policy " + w.path("policy") +
+		{"why", tool + " policy explain --audit " + quoted(w.path("audit")) + " DECISION-ID"},
+		{"the same question without an id", tool + " policy explain --policy " + quoted(w.path("policy")) +
 			" --as spiffe://intercom.test/orders --action call --on service/crm/DELETE/customers/7"},
-		{"who did what", tool + " audit tail --audit " + w.path("audit")},
+		{"who did what", tool + " audit tail --audit " + quoted(w.path("audit"))},
 	} {
 		fmt.Fprintf(out, "  %s\n    %s\n", p.Dim("# "+try[0]), p.Command(try[1]))
 	}
-	fmt.Fprintf(out, "\nThe policy is %s; edit it and try again.\nCtrl-C ends everything", filepath.Join(w.path("policy"), "policy.csv"))
+	fmt.Fprintf(out, "\nThe policy is %s, the services are in %s: edit them and try again.\nWhat is refused is said here and in %s. Ctrl-C ends everything",
+		filepath.Join(w.path("policy"), "policy.csv"), w.path("services"), w.path("broker.log"))
 	if w.temporary {
 		fmt.Fprint(out, " and removes the directory")
 	}
 	fmt.Fprintln(out, ".")
+}
+
+// quoted is a path as a shell wants it.
+func quoted(path string) string {
+	if strings.ContainsAny(path, " '\"$&;()*?[]<>|\\`") {
+		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	}
+	return path
 }
 
 // Tool is how this very program is run again: by its name, or by go run where it came from there.

@@ -82,7 +82,7 @@ func newWorld(cfg Config) (w *World, err error) {
 		if w.Dir, err = os.MkdirTemp("", "intercom-dev-"); err != nil {
 			return nil, err
 		}
-	} else if err := os.MkdirAll(w.Dir, 0o700); err != nil {
+	} else if err := own(w.Dir); err != nil {
 		return nil, err
 	}
 	if w.Dir, err = filepath.Abs(w.Dir); err != nil {
@@ -92,7 +92,29 @@ func newWorld(cfg Config) (w *World, err error) {
 	return w, nil
 }
 
-// sidecarAddress is the port that all examples name, where it is free.
+// marker says that a directory is dev's own.
+const marker = ".intercom-dev"
+
+// own makes dir, or takes one that an earlier dev has made. One with anything else in it is left alone.
+func own(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(dir, marker)
+	if _, err := os.Stat(file); len(entries) > 0 && err != nil {
+		return fmt.Errorf("%s is not empty, and not from an earlier intercom dev: name another directory", dir)
+	}
+	return os.WriteFile(file, []byte("intercom dev writes here\n"), 0o600)
+}
+
+// usualSidecar is the address that all examples name.
+const usualSidecar = "127.0.0.1:4140"
+
+// sidecarAddress is the usual one, where it is free.
 func sidecarAddress(want string) string {
 	switch {
 	case strings.HasSuffix(want, ":0"):
@@ -100,7 +122,7 @@ func sidecarAddress(want string) string {
 	case want != "":
 		return want
 	}
-	if l, err := net.Listen("tcp", "127.0.0.1:4140"); err == nil {
+	if l, err := net.Listen("tcp", usualSidecar); err == nil {
 		l.Close()
 		return l.Addr().String()
 	}
@@ -204,7 +226,8 @@ func (w *World) sampleCredentials(ctx context.Context) (secret.Value, error) {
 	return password, err
 }
 
-// writeFiles writes what an operator would write: the policy and the service file.
+// writeFiles writes what an operator would write: the policy, unless it is there already, and the service
+// file, which names the addresses of this very start.
 func (w *World) writeFiles(context.Context) error {
 	if err := os.MkdirAll(w.path("services"), 0o700); err != nil {
 		return err
@@ -212,14 +235,15 @@ func (w *World) writeFiles(context.Context) error {
 	if err := os.WriteFile(filepath.Join(w.path("services"), "demo.yaml"), []byte(w.serviceFile()), 0o600); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(w.path("policy")); err != nil {
-		return err
+	if _, err := os.Stat(w.path("policy")); err == nil {
+		return nil // somebody may have edited it
 	}
 	return os.CopyFS(w.path("policy"), policies.FS())
 }
 
 func (w *World) serviceFile() string {
-	return `version: 1
+	return `# Written by intercom dev at each start; put services of your own into another file beside it.
+version: 1
 owner: demo
 services:
   # A token for the audience "inventory". Plain http, so it cannot be bound to the caller's certificate.
