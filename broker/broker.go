@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/intercom-broker/intercom/broker/hygiene"
@@ -22,6 +23,7 @@ type Broker struct {
 	cfg   Config
 	parts *parts
 	mtls  *mtls.Metrics
+	limit *limiter // one share for both doors
 	bound map[string]net.Listener
 	// ring is set once the signing key was published, or could not be.
 	ring atomic.Pointer[keyring.Ring]
@@ -39,7 +41,7 @@ func New(ctx context.Context, cfg Config) (_ *Broker, err error) {
 	if err := telemetry.CheckLoopback(cfg.Listen.admin()); err != nil && !cfg.Unsafe.AdminAnywhere {
 		return nil, fmt.Errorf("listen.admin: %w", err)
 	}
-	b := &Broker{cfg: cfg}
+	b := &Broker{cfg: cfg, limit: newLimiter(cfg.Limits.inFlight())}
 	if b.bound, err = cfg.Listen.listen(ctx); err != nil {
 		return nil, err
 	}
@@ -79,9 +81,11 @@ func (b *Broker) serveWeb(ctx context.Context, run *errgroup.Group) error {
 	if err != nil {
 		return err
 	}
-	srv, l := b.httpServer(b.webHandler()), b.bound["web.address"]
+	srv, l := b.shortServer(b.webHandler()), b.bound["web.address"]
 	if config == nil {
-		run.Go(func() error { return serve(ctx, srv, l, b.cfg.grace()) })
+		run.Go(func() error {
+			return serve(ctx, srv, netutil.LimitListener(l, b.cfg.Limits.connections()), b.cfg.grace())
+		})
 		return nil
 	}
 	door := b.door("web")
@@ -131,7 +135,8 @@ func (b *Broker) serveEgress(ctx context.Context, a *acts) error {
 }
 
 func (b *Broker) serveAdmin(ctx context.Context) error {
-	return serve(ctx, b.httpServer(b.parts.telemetry.Admin(b.checks())), b.bound["admin"], time.Second)
+	l := netutil.LimitListener(b.bound["admin"], maxAdminConns)
+	return serve(ctx, b.shortServer(b.parts.telemetry.Admin(b.checks())), l, time.Second)
 }
 
 // checks are what /readyz asks.

@@ -190,6 +190,11 @@ func LoadConfig(path string) (Config, error) {
 	if err != nil {
 		return c, err
 	}
+	for td, file := range c.Identity.Bundles {
+		if !filepath.IsAbs(file) {
+			c.Identity.Bundles[td] = filepath.Join(dir, file)
+		}
+	}
 	for _, p := range c.paths() {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
@@ -271,6 +276,7 @@ func (l Listen) admin() string {
 }
 
 func (c *Config) grace() time.Duration  { return orDefault(c.Grace.Std(), 10*time.Second) }
+func (l Limits) connections() int       { return orDefault(l.Connections, 10_000) }
 func (l Limits) inFlight() int          { return orDefault(l.InFlight, 256) }
 func (s Store) fresh() time.Duration    { return orDefault(s.Fresh.Std(), 30*time.Second) }
 func (v Vault) prefix() credential.Name { return credential.Name(orDefault(v.Prefix, "intercom")) }

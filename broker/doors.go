@@ -28,6 +28,8 @@ const (
 	maxHead    = 32 << 10
 	maxMessage = 128 << 10 // two tokens of 16 KiB and their JSON, many times over
 	maxStreams = 250       // of one HTTP/2 connection
+
+	maxAdminConns = 256
 )
 
 // readBuffer is above TLS, which has one of its own. Most of the mesh door's connections are sidecars that
@@ -36,12 +38,12 @@ const readBuffer = 4 << 10
 
 // mesh returns the function that makes the mesh door's servers.
 func (b *Broker) mesh(a *acts) func(...grpc.ServerOption) *grpc.Server {
-	limit := newLimiter(b.cfg.Limits.inFlight())
+	limit := b.limit
 	log := b.parts.telemetry.Logger()
 	return func(opts ...grpc.ServerOption) *grpc.Server {
 		srv := grpc.NewServer(append(append(opts, b.parts.telemetry.GRPCServer()...),
 			grpc.MaxRecvMsgSize(maxMessage), grpc.MaxHeaderListSize(maxHead), grpc.MaxConcurrentStreams(maxStreams),
-			grpc.ReadBufferSize(readBuffer),
+			grpc.ReadBufferSize(readBuffer), grpc.WaitForHandlers(true),
 			grpc.ChainUnaryInterceptor(recoverUnary(log), authn.UnaryInterceptor(), limit.unary),
 			grpc.ChainStreamInterceptor(recoverStream(log), authn.StreamInterceptor(), limit.stream, checkReflection(b.parts.point)),
 		)...)
@@ -94,6 +96,13 @@ func recovered(log *slog.Logger, method string, err *error) {
 	}
 }
 
+// shortServer is httpServer for doors whose requests have no body to speak of.
+func (b *Broker) shortServer(h http.Handler) *http.Server {
+	srv := b.httpServer(h)
+	srv.ReadTimeout = 10 * time.Second
+	return srv
+}
+
 // httpServer returns a server with the bounds that every HTTP door has. There is no write timeout:
 // streams may last as long as the peer's SVID.
 func (b *Broker) httpServer(h http.Handler) *http.Server {
@@ -106,7 +115,7 @@ func (b *Broker) httpServer(h http.Handler) *http.Server {
 
 // egressDoor is the egress handler behind what every caller passes.
 func (b *Broker) egressDoor(h http.Handler) http.Handler {
-	return authn.HTTP(newLimiter(b.cfg.Limits.inFlight()).http(h))
+	return authn.HTTP(b.limit.http(h))
 }
 
 // webHandler is the web door. It opens before the signing key is published, because a Vault that verifies

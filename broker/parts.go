@@ -69,7 +69,7 @@ func openParts(ctx context.Context, cfg Config) (_ *parts, err error) {
 			return nil, err
 		}
 	}
-	p.point = &pep.Point{Decider: p.policy, Recorder: p.audit, Logger: p.telemetry.Logger(), Metrics: pep.NewMetrics(p.registry())}
+	p.point = &pep.Point{Decider: p.policy, Recorder: p.audit, Denials: &pep.Denials{}, Logger: p.telemetry.Logger(), Metrics: pep.NewMetrics(p.registry())}
 	p.cache = credential.NewCache(p.store, credential.CacheConfig{
 		Fresh: cfg.Store.fresh(), Metrics: credential.NewMetrics(p.registry()),
 	})

@@ -34,6 +34,14 @@ type Grant struct {
 	withdrawn sync.Once
 }
 
+// subject is who asks, also when it is nobody.
+func (g *Grant) subject() string {
+	if g.Principal.IsZero() {
+		return ""
+	}
+	return g.Principal.Subject()
+}
+
 // Outcome is what became of an act.
 type Outcome struct {
 	// Credential and Version are what was handed out or put into a request; empty where there was none.

@@ -6,6 +6,7 @@
 //	no rule allows it, or a rule denies it                    Denied
 //	policy cannot answer, also when it says allow beside      Unavailable, POLICY_FAILED
 //	the audit log cannot take the decision                    Unavailable, the log's own reason
+//	it was denied hundreds of times within seconds            Overloaded, DENIAL_LIMIT, unwritten
 //
 // The last one wins over the others: what is not recorded did not happen, and a caller that is told "no"
 // under an id that is in no log could not be helped.
@@ -42,6 +43,8 @@ type Point struct {
 	// Logger hears why policy could not answer, and of outcomes that could not be written; nil means
 	// nobody does.
 	Logger *slog.Logger
+	// Denials bounds how many denials of one caller are written; nil bounds nothing.
+	Denials *Denials
 	// Metrics may be nil.
 	Metrics *Metrics
 }
@@ -58,6 +61,14 @@ func (p *Point) CheckWith(ctx context.Context, action string, res policy.Entity,
 
 	// 1. Decide. Only a nil refusal is a yes.
 	refusal := p.decide(ctx, g)
+
+	// A caller that is denied over and over is told so in fewer words, and leaves the disk to the others.
+	if refusal != nil {
+		if err := p.Denials.spend(g.subject(), g.began); err != nil {
+			p.Metrics.checked(g, err, p.now())
+			return nil, err
+		}
+	}
 
 	// 2. Record, before anything is done. A decision that is not written is no decision.
 	if err := p.record(ctx, g, refusal); err != nil {
