@@ -20,11 +20,18 @@ const (
 
 const upperHex = "0123456789ABCDEF"
 
-// CleanPath returns the one canonical form of an escaped path, for matching and for forwarding alike:
-// unreserved characters are written as they are, all others that are not path characters of RFC 3986,
-// section 3.3 as %XX with capital digits. What parties may resolve differently is refused rather than
-// resolved: empty and dot segments, encoded or not, slashes and backslashes that are encoded, backslashes,
-// path parameters (`;`), and control characters. An empty path is "/".
+// CleanPath returns the one canonical form of an escaped path, for matching and for forwarding alike: the path
+// characters of RFC 3986, section 3.3 are written as they are, all others as %XX with capital digits. So each
+// sequence of bytes has one form, and a rule on /docs:commit is a rule on /docs%3Acommit.
+//
+// For `:`, `@` and the sub-delimiters that is more than section 6.2.2.2 grants, which lets only unreserved
+// characters be decoded: an upstream may tell /a%2Cb from /a,b, and cannot be told the former from here. Those
+// that do are rare, servers that decode before they look are the rule, and a deny that an escape gets past is
+// the worse error. Refusing instead would break all who write segments with encodeURIComponent.
+//
+// What parties may resolve differently is refused rather than resolved: empty and dot segments, encoded or not,
+// slashes and backslashes that are encoded, backslashes, path parameters (`;`), and control characters. An
+// empty path is "/".
 func CleanPath(escaped string) (string, error) {
 	if escaped == "" {
 		return "/", nil
@@ -72,7 +79,7 @@ func normalise(p string, from int) (string, error) {
 			return "", ErrPathEncoded
 		case isAmbiguous(c):
 			return "", ErrPathChar
-		case isUnreserved(c), !encoded && isPathChar(c):
+		case isPathChar(c):
 			b.WriteByte(c)
 		default:
 			b.WriteByte('%')

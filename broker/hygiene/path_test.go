@@ -14,7 +14,7 @@ func TestCleanPath(t *testing.T) {
 		"": "/", "/": "/", "/a": "/a", "/a/b/": "/a/b/", "/a.b/..c/...": "/a.b/..c/...",
 		"/%41%2d%2E%7e": "/A-.~", "/a%20b": "/a%20b", "/%c3%a9": "/%C3%A9", "/é": "/%C3%A9", "/100%25": "/100%25",
 		"/%252e%252e/x": "/%252e%252e/x", "/a:b@c,d=e!f$g&h'i(j)k*l+m": "/a:b@c,d=e!f$g&h'i(j)k*l+m",
-		"/%3A%40": "/%3A%40", "/a%3Fb%23c": "/a%3Fb%23c", "/a b": "/a%20b", "/[x]": "/%5Bx%5D", "/a?b": "/a%3Fb",
+		"/v1/docs%3Acommit": "/v1/docs:commit", "/%3a%40%2B%2c%21%24%26%27%28%29%2A%3D": "/:@+,!$&'()*=", "/a%3fb%23c": "/a%3Fb%23c", "/a%3Fb%23c": "/a%3Fb%23c", "/a b": "/a%20b", "/[x]": "/%5Bx%5D", "/a?b": "/a%3Fb",
 	} {
 		if got, err := hygiene.CleanPath(escaped); err != nil || got != want {
 			t.Errorf("%q: got %q, %v; want %q", escaped, got, err, want)
@@ -50,10 +50,11 @@ func pctByte(c byte) string {
 	return string([]byte{'%', digits[c>>4], digits[c&15]})
 }
 
-// FuzzCleanPathIsCanonical holds that what passes passes again unchanged, is what net/url writes back, and
-// names the same thing before and after anybody resolves it.
+// FuzzCleanPathIsCanonical holds that what passes passes again unchanged, is what net/url writes back, names
+// the same thing before and after anybody resolves it, and is written in one way only: however else the same
+// bytes are escaped, they are refused or come out the same.
 func FuzzCleanPathIsCanonical(f *testing.F) {
-	for _, seed := range []string{"/", "/a/b", "/%2e%2e/", "/a%2fb", "/a;b", "//", "/%41/%c3%a9", "/a\\b", "/%00", "/..;/", "/a/.", "/%25%32%66"} {
+	for _, seed := range []string{"/", "/a/b", "/%2e%2e/", "/a%2fb", "/a;b", "//", "/%41/%c3%a9", "/a\\b", "/%00", "/..;/", "/a/.", "/%25%32%66", "/v1/docs%3Acommit", "/%40a"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, p string) { checkCleanPath(t, p) })
@@ -67,6 +68,11 @@ func checkCleanPath(t *testing.T, p string) {
 	}
 	if again, err := hygiene.CleanPath(clean); err != nil || again != clean {
 		t.Errorf("%q: %q becomes %q, %v", p, clean, again, err)
+	}
+	for _, twin := range twins(mustUnescape(t, p)) {
+		if got, err := hygiene.CleanPath(twin); err == nil && got != clean {
+			t.Errorf("%q becomes %q, and its twin %q becomes %q", p, clean, twin, got)
+		}
 	}
 	u, err := url.ParseRequestURI(clean)
 	if err != nil || u.RawQuery != "" {
@@ -82,6 +88,20 @@ func checkCleanPath(t *testing.T, p string) {
 	if resolved := path.Clean(u.Path); resolved != u.Path && resolved+"/" != u.Path {
 		t.Errorf("%q: %q resolves to %q", p, u.Path, resolved)
 	}
+}
+
+// twins returns other spellings of the path of these bytes: all escaped but slashes, and all but slashes and
+// percent signs as they are.
+func twins(plain string) []string {
+	var escaped strings.Builder
+	for i := range len(plain) {
+		if plain[i] == '/' {
+			escaped.WriteByte('/')
+		} else {
+			escaped.WriteString(pctByte(plain[i]))
+		}
+	}
+	return []string{escaped.String(), strings.ReplaceAll(plain, "%", "%25")}
 }
 
 func mustUnescape(t *testing.T, s string) string {
