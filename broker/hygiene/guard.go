@@ -17,8 +17,9 @@ const ErrDial Error = "the service's address is in a network that is not open fo
 // (multicast, broadcast), and the metadata services of clouds, which hand credentials to whoever connects
 // and mostly but not always are link-local. Public and private addresses are open; the networks in allowed
 // are open beyond that. An address is judged as itself and as where its packets end: v4-mapped (RFC 4291),
-// NAT64 (RFC 6052) and 6to4 (RFC 3056) by the IPv4 address inside. In the NAT64 prefix for local use (RFC
-// 8215) and in Teredo (RFC 4380) it cannot be told where packets end, so only allowed opens them.
+// NAT64 (RFC 6052), SIIT (RFC 2765), 6to4 (RFC 3056) and ISATAP (RFC 5214) by the IPv4 address inside. In the
+// NAT64 prefix for local use (RFC 8215) and in Teredo (RFC 4380) it cannot be told where packets end, so only
+// allowed opens them.
 func Guard(allowed []netip.Prefix) func(network, address string, c syscall.RawConn) error {
 	return func(network, address string, _ syscall.RawConn) error {
 		host, _, err := net.SplitHostPort(address)
@@ -41,24 +42,27 @@ func mayDial(ip netip.Addr, allowed []netip.Prefix) bool {
 			return true
 		}
 	}
-	if inner, ok := embedded(ip); ok && !mayDial(inner, allowed) {
-		return false
+	for _, inner := range embedded(ip) {
+		if !mayDial(inner, allowed) {
+			return false
+		}
 	}
 	return !isGuarded(ip)
 }
 
-// embedded returns the IPv4 address to which the network translates ip, if it does.
-func embedded(ip netip.Addr) (netip.Addr, bool) {
-	b, at := ip.As16(), 0
-	switch {
-	case within(ip, "64:ff9b::/96"):
-		at = 12
-	case within(ip, "2002::/16"):
-		at = 2
-	default:
-		return netip.Addr{}, false
+// embedded returns the IPv4 addresses to which the network may translate ip or send it in a tunnel: ISATAP is
+// told by the interface identifier, whatever the prefix, so there may be two.
+func embedded(ip netip.Addr) []netip.Addr {
+	b := ip.As16()
+	var inner []netip.Addr
+	if within(ip, "2002::/16") {
+		inner = append(inner, netip.AddrFrom4([4]byte(b[2:6])))
 	}
-	return netip.AddrFrom4([4]byte(b[at : at+4])), true
+	isatap := b[8]&^2 == 0 && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe // 2 is the u bit: the IPv4 address is a global one
+	if isatap || within(ip, "64:ff9b::/96") || within(ip, "::ffff:0:0:0/96") {
+		inner = append(inner, netip.AddrFrom4([4]byte(b[12:])))
+	}
+	return inner
 }
 
 func isGuarded(ip netip.Addr) bool {

@@ -19,16 +19,18 @@ func TestGuard(t *testing.T) {
 		"8.8.8.8": open, "203.0.113.7": open, "10.1.2.3": open, "172.16.0.1": open, "192.168.1.1": open, "100.64.0.1": open,
 		"2001:4860:4860::8888": open, "2001:db8::1": open, "fd12:3456::1": open, "2002:808:808::1": open, "64:ff9b::808:808": open, "::ffff:8.8.8.8": open,
 		"::ffff:10.0.0.1": open, "64:ff9b::a00:1": open,
+		"::ffff:0:8.8.8.8": open, "2001:db8::5efe:8.8.8.8": open, "2001:db8::200:5efe:10.0.0.1": open, "2001:db8::100:5efe:7f00:1": open,
 
 		"127.0.0.1": opened, "127.255.255.254": opened, "::1": opened, "::ffff:127.0.0.1": opened, "::ffff:7f00:1": opened,
 		"64:ff9b::7f00:1": opened, "64:ff9b::127.0.0.1": opened, "2002:7f00:1::": opened, "169.254.7.9": opened, "224.0.0.1": opened,
-		"64:ff9b:1::a00:1": opened,
+		"64:ff9b:1::a00:1": opened, "::ffff:0:127.0.0.1": opened, "2001:db8::5efe:127.0.0.1": opened, "2001:db8::200:5efe:7f00:1": opened,
 
 		"0.0.0.0": none, "0.1.2.3": none, "::": none, "::ffff:0.0.0.0": none, "::127.0.0.1": none, "::7f00:2": none,
 		"169.254.169.254": none, "169.254.0.1": none, "::ffff:169.254.169.254": none, "::ffff:a9fe:a9fe": none, "64:ff9b::a9fe:a9fe": none,
 		"2002:a9fe:a9fe::1": none, "fd00:ec2::254": none, "fd20:ce::254": none, "100.100.100.200": none, "168.63.129.16": none, "192.0.0.192": none,
 		"fe80::1": none, "fe80::1%lo": none, "ff02::1": none, "239.1.1.1": none, "255.255.255.255": none, "2001:0:1:2::3": none,
-		"64:ff9b::": none,
+		"64:ff9b::": none, "::ffff:0:169.254.169.254": none, "::ffff:0:0:0": none, "2001:db8::5efe:169.254.169.254": none, "2001:db8::200:5efe:0.0.0.0": none,
+		"fe80::5efe:8.8.8.8": none, "2002:808:808::5efe:a9fe:a9fe": none, "2002:a9fe:a9fe::5efe:808:808": none,
 	} {
 		target := net.JoinHostPort(address, "443")
 		if err := hygiene.Guard(nil)("tcp", target, nil); (err == nil) != (want == open) {
