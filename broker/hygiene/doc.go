@@ -11,10 +11,11 @@
 //
 // # In the request
 //
-// [CheckRequest] checks method, path, upgrade and the fields that must stand alone, and returns the one
-// canonical path ([CleanPath]) that is both matched and forwarded. The query is nobody's to interpret on
-// the way, so it is forwarded byte for byte, `;` and broken escapes included: changing it silently would
-// be worse than either refusing or keeping it.
+// [CheckRequest] checks method, path, query, upgrade and the fields that must stand alone, and returns the one
+// canonical path ([CleanPath]) that is both matched and forwarded: of all ways to escape the same bytes one.
+// The query is nobody's to interpret on the way, so it is forwarded byte for byte, `;` and broken escapes
+// included: changing it silently would be worse than either refusing or keeping it. Only what would end it, or
+// the line that it is written into, is refused: spaces, `#`, control characters, bytes beyond ASCII.
 //
 // # In the upstream request
 //

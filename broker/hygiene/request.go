@@ -13,6 +13,7 @@ const (
 	ErrWebSocket  Error = "the WebSocket handshake is not a valid one (RFC 6455, section 4.1)"
 	ErrDuplicate  Error = "a field that must stand alone is given twice"
 	ErrFormTarget Error = "the request names no path"
+	ErrQuery      Error = "the query holds a space, a `#`, a control character or a byte beyond ASCII: write it as %XX"
 )
 
 // CheckMethod refuses methods that answer with what they were sent (TRACE, TRACK), that open tunnels
@@ -76,7 +77,22 @@ func CheckRequest(r *http.Request) (path string, err error) {
 	if err := CheckUpgrade(r); err != nil {
 		return "", err
 	}
+	if err := checkQuery(r.URL.RawQuery); err != nil {
+		return "", err
+	}
 	return CleanPath(r.URL.EscapedPath())
+}
+
+// checkQuery refuses what cannot stand in a request line as it is. net/http lets it through, from :path above
+// all (RFC 9113, section 8.3.1), and writes it into the line unchanged: a space would end the target there. A
+// `#` ends the query for those who take the target for a reference (RFC 3986, section 3.5).
+func checkQuery(query string) error {
+	for i := range len(query) {
+		if c := query[i]; c <= ' ' || c >= 0x7f || c == '#' {
+			return ErrQuery
+		}
+	}
+	return nil
 }
 
 // hasToken reports whether one of the comma-separated values is token, whatever its case.

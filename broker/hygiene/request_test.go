@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -72,4 +73,23 @@ func TestCheckRequest(t *testing.T) {
 			t.Errorf("%s: got %q, %v; want %v", name, path, err, test.want)
 		}
 	}
+}
+
+// TestCheckRequestOnQueries sets the query as net/http leaves it: HTTP/2 lets a space through in :path, and
+// an HTTP/1.1 request line that it is written into would end there.
+func TestCheckRequestOnQueries(t *testing.T) {
+	for _, query := range []string{"", "a=b&c=d;e", "%zz&%", "a=%20%00%C3%A9", "q=[x]{y}|z^`\"<>\\'", "a?b/c", "~!$()*+,:@-._"} {
+		if path, err := checkQuery(query); err != nil || path != "/x" {
+			t.Errorf("%q: got %q, %v", query, path, err)
+		}
+	}
+	for _, query := range []string{"a HTTP/1.0 b", " ", "a#b", "a\tb", "a\r\nX: y", "\x00", "\x1f", "\x7f", "\x80", "é", "\xff"} {
+		if path, err := checkQuery(query); err != hygiene.ErrQuery || path != "" {
+			t.Errorf("%q: got %q, %v", query, path, err)
+		}
+	}
+}
+
+func checkQuery(query string) (string, error) {
+	return hygiene.CheckRequest(&http.Request{Method: "GET", URL: &url.URL{Path: "/x", RawQuery: query}})
 }
