@@ -30,6 +30,9 @@ func devCommand() *cobra.Command {
 }
 
 func runDev(ctx context.Context, out io.Writer, cfg dev.Config, check bool) (err error) {
+	if !check {
+		cfg.Alerts = out
+	}
 	began := time.Now()
 	w, err := dev.Start(ctx, cfg)
 	if err != nil {

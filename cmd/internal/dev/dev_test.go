@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -92,5 +93,40 @@ func TestThePageNamesWhatToTry(t *testing.T) {
 	}
 	if strings.Contains(out.String(), "\x1b[") {
 		t.Error("the page is coloured although it does not go to a terminal")
+	}
+}
+
+// buffer may be written and read at the same time.
+type buffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// TestARefusedPolicyIsSaid: who edits the policy and mistypes reads so at once, with the place.
+func TestARefusedPolicyIsSaid(t *testing.T) {
+	var out buffer
+	w := start(t, dev.Config{Sidecar: "127.0.0.1:0", Alerts: &out})
+	defer func() { _ = w.Close() }()
+	file := filepath.Join(w.Dir, "policy", "policy.csv")
+	if err := os.WriteFile(file, []byte("p, spiffe://intercom.test/orders, call, service/crm/**, Allow\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(30 * time.Second); !strings.Contains(out.String(), "policy.csv:1"); {
+		if time.Now().After(end) {
+			t.Fatalf("the terminal says: %s", out.String())
+		}
+		<-time.After(20 * time.Millisecond)
 	}
 }

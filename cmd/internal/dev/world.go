@@ -36,6 +36,8 @@ type Config struct {
 	// Sidecar is the address of the sidecar beside orders; empty means 127.0.0.1:4140, or a free port
 	// when that is taken.
 	Sidecar string
+	// Alerts is where the broker's errors are shown beside its log; nil means nowhere.
+	Alerts io.Writer
 }
 
 // World is everything that runs, with its addresses.
@@ -47,6 +49,7 @@ type World struct {
 	Mesh, Egress, Admin, Inventory, CRM string
 	SidecarAdmin                        string
 
+	alerts    io.Writer
 	temporary bool
 	stop      context.CancelFunc
 	running   *errgroup.Group
@@ -77,7 +80,10 @@ func Start(ctx context.Context, cfg Config) (_ *World, err error) {
 }
 
 func newWorld(cfg Config) (w *World, err error) {
-	w = &World{Dir: cfg.Dir, temporary: cfg.Dir == ""}
+	w = &World{Dir: cfg.Dir, temporary: cfg.Dir == "", alerts: io.Discard}
+	if cfg.Alerts != nil {
+		w.alerts = alerts{cfg.Alerts}
+	}
 	if w.temporary {
 		if w.Dir, err = os.MkdirTemp("", "intercom-dev-"); err != nil {
 			return nil, err
@@ -262,7 +268,7 @@ func (w *World) startBroker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := w.brokerConfig(log)
+	cfg, err := w.brokerConfig(io.MultiWriter(log, w.alerts))
 	if err != nil {
 		return err
 	}
