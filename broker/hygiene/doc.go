@@ -19,12 +19,15 @@
 //
 // # In the upstream request
 //
-// [ForwardHeaders] fills an empty header; nothing is inherited from the original. A list of names would be
-// the simplest allow-list, and would break each of a hundred services in its own way: Idempotency-Key,
-// Stripe-Version, SOAPAction, tenant_id, Mcp-Session-Id. So what may travel is described by its shape
-// instead: an end-to-end field whose folded name (lower case, `_` and `.` read as `-`, as CGI, WSGI and
-// PHP read them) is letters, digits and dashes, and belongs to none of the families by which proxies speak
-// to services about connection, origin, client, method, path or identity. These families are closed by
-// prefix, so that the next X-Forwarded-Something is closed already. Whatever is not so described stays
-// behind, and so do, under every spelling, the names that the caller of ForwardHeaders manages itself.
+// [ForwardHeaders] fills an empty header; nothing is inherited from the original. What it copies is not an
+// allow-list: a list of names would break each of a hundred services in its own way (Idempotency-Key,
+// Stripe-Version, SOAPAction, tenant_id, Mcp-Session-Id). The rule is a shape and a set of closed families. A
+// field travels when its folded name (lower case, `_` and `.` read as `-`, as CGI, WSGI and PHP read them) is
+// letters, digits and dashes, at most 128 of them, and belongs to no family by which proxies speak to services
+// about connection, origin, client, method, path or identity. Most families are closed by their first words,
+// so that the next X-Forwarded-Something is closed already. The names that the caller of ForwardHeaders
+// manages itself stay behind under every spelling.
+//
+// The families are those that we know of. A field of a service's own devising, Acme-Employee, say, travels from
+// the caller as it is: a service that believes it must not believe it of requests that come through Intercom.
 package hygiene

@@ -1,9 +1,6 @@
 package hygiene
 
-import (
-	"net/http"
-	"strings"
-)
+import "net/http"
 
 // maxName is the longest field name that travels.
 const maxName = 128
@@ -73,45 +70,4 @@ func travels(name string) bool {
 		folded[i] = c
 	}
 	return !isClosed(string(folded[:len(name)]))
-}
-
-// isClosed reports whether a folded name belongs to a family that proxies speak for. Fields that a
-// browser or a framework adds about itself (Origin, Referer, Sec-Fetch-*) are not among them.
-func isClosed(name string) bool {
-	switch name {
-	// The connection's own (RFC 9110, section 7.6.1) and the message's framing, which are made anew.
-	case "connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings",
-		"content-length", "host", "expect":
-		return true
-	// What the caller is to us is nothing to the upstream.
-	case "authorization", "cookie", "cookie2":
-		return true
-	// Where the request came from, and what it was before (RFC 7239 and its many forerunners).
-	case "forwarded", "via", "true-client-ip", "x-real-ip", "x-client-ip", "x-cluster-client-ip",
-		"x-originating-ip", "x-remote-ip", "x-remote-addr", "x-host", "x-method-override", "remote-addr":
-		return true
-	// Who the client is, in the words of proxies that authenticate.
-	case "remote-user", "x-remote-user", "x-remote-group", "x-authenticated-user":
-		return true
-	}
-	return isClosedFamily(name)
-}
-
-// isClosedFamily reports whether name begins as only a proxy that is trusted may begin one.
-func isClosedFamily(name string) bool {
-	x, ok := strings.CutPrefix(name, "x-")
-	if !ok {
-		return hasPrefix(name, "proxy-", "intercom-", "ssl-client-", "client-cert", "cf-connecting-")
-	}
-	return hasPrefix(x, "forwarded", "original-", "rewrite-", "http-method", "envoy-", "accel-", "proxy-", "client-cert", "ssl-", "tls-",
-		"auth-request-", "authenticated-", "webauth-", "remote-user-", "remote-extra-")
-}
-
-func hasPrefix(s string, prefixes ...string) bool {
-	for _, p := range prefixes {
-		if strings.HasPrefix(s, p) {
-			return true
-		}
-	}
-	return false
 }
