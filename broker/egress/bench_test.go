@@ -34,6 +34,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/pep"
 	"github.com/intercom-broker/intercom/broker/policy"
 	"github.com/intercom-broker/intercom/broker/service"
+	"github.com/intercom-broker/intercom/broker/telemetry"
 )
 
 // The benchmark measures the CPU time of the process that proxies, and of nothing else: the doors run in
@@ -254,8 +255,14 @@ func benchDoor(upstream string, log *audit.Log) http.Handler {
 	must(err)
 	rules, err := policy.LoadFS(fstest.MapFS{"policy.csv": {Data: []byte("p, spiffe://intercom.test/orders, call, service/crm/GET/**, allow\n")}})
 	must(err)
+	// Metrics and traces are as in production without a collector. The bare one does neither.
+	t, err := telemetry.New(context.Background(), telemetry.Config{Service: "bench", LogOutput: io.Discard})
+	must(err)
+	registry := t.Registry()
 	h, err := egress.New(egress.Config{
-		Point: &pep.Point{Decider: rules, Recorder: log}, Services: func() *service.Catalog { return catalog }, Vender: newStore(),
+		Point:    &pep.Point{Decider: rules, Recorder: log, Metrics: pep.NewMetrics(registry)},
+		Services: func() *service.Catalog { return catalog }, Vender: newStore(),
+		Tracer: t.Tracer("egress"), Metrics: egress.NewMetrics(registry),
 	})
 	must(err)
 	return h

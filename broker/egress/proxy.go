@@ -21,12 +21,19 @@ func (h *Handler) newProxy() *httputil.ReverseProxy {
 
 // stream sends the request on and the answer back. It answers failures itself.
 func (a *act) stream() {
-	// ReverseProxy copies the header that it is given. It is given the one that was built.
+	// ReverseProxy copies the header that it is given, and keeps most of it. It is given none of the caller's.
 	r := a.in.WithContext(a)
-	r.Header = a.header
+	r.Header = nil
+	if hygiene.IsUpgrade(a.in) {
+		r.Header = http.Header{"Connection": a.header["Connection"], "Upgrade": a.header["Upgrade"]}
+	}
 	if r.ContentLength != 0 {
 		a.sent = requestBody{r.Body, a}
 		r.Body = &a.sent
+		// Otherwise net/http takes what is left of an HTTP/1 body as soon as an answer begins: from under the
+		// transport, which then closes the upstream's connection in the middle of that answer. HTTP/2 has no
+		// such notion, and says so.
+		_ = http.NewResponseController(&a.writer).EnableFullDuplex()
 	}
 	a.handler.proxy.ServeHTTP(&a.writer, r)
 }
@@ -42,7 +49,8 @@ func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	return a.upstream.http.RoundTrip(r)
 }
 
-// rewrite names the place. The path is the canonical one that was decided on; the query is untouched.
+// rewrite names the place, and gives the upstream the header that was built. The path is the canonical one
+// that was decided on; the query is untouched.
 func rewrite(pr *httputil.ProxyRequest) {
 	a := actOf(pr.In)
 	base, raw := a.upstream.service.Upstream.URL, a.upstream.base+a.target.path
@@ -54,8 +62,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 		Scheme: base.Scheme, Host: base.Host, Path: plain, RawPath: raw,
 		RawQuery: a.in.URL.RawQuery, ForceQuery: a.in.URL.ForceQuery,
 	}
-	pr.Out.Host = ""
-	pr.Out.Trailer = nil
+	pr.Out.Header, pr.Out.Host, pr.Out.Trailer = a.header, "", nil
 }
 
 // receive looks at the upstream's answer before the caller sees it. Statuses and bodies pass as they are:

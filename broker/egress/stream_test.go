@@ -92,8 +92,40 @@ func TestBodiesPass(t *testing.T) {
 			}
 			outcome := d.journal.outcome(t, res.Header.Get(fault.DecisionHeader))
 			if outcome.Bytes != 2*size+int64(len(line)) {
-				t.Errorf("recorded %d bytes", outcome.Bytes)
+				t.Errorf("recorded %d bytes, %s", outcome.Bytes, outcome.Result)
 			}
+		}
+	})
+}
+
+// TestBothWaysAtOnce converses within one request: each line waits for the echo of the one before.
+func TestBothWaysAtOnce(t *testing.T) {
+	_, flow := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		rc := http.NewResponseController(w)
+		_ = rc.EnableFullDuplex()
+		w.WriteHeader(http.StatusOK)
+		_ = rc.Flush()
+		for lines := bufio.NewScanner(r.Body); lines.Scan(); {
+			_, _ = fmt.Fprintln(w, lines.Text())
+			_ = rc.Flush()
+		}
+	})
+	d := newDoor(t, crm(flow))
+	protocols(t, func(t *testing.T, proto string) {
+		in, out := io.Pipe()
+		res := open(t, d.client(t, proto), "POST", "https://crm/", in)
+		lines := bufio.NewReader(res.Body)
+		for _, line := range []string{"one\n", strings.Repeat("two ", 10_000) + "\n", "three\n"} {
+			if _, err := io.WriteString(out, line); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := lines.ReadString('\n'); err != nil || got != line {
+				t.Fatalf("got %d bytes, %v", len(got), err)
+			}
+		}
+		_ = out.Close()
+		if _, err := lines.ReadByte(); err != io.EOF {
+			t.Errorf("ended with %v", err)
 		}
 	})
 }

@@ -115,6 +115,7 @@ func (h *Handler) newPools(s *service.Service) *pools {
 	p.http.Protocols.SetHTTP2(true)
 	// A server may keep the head of a gRPC stream until it has something to say. The caller's own deadline
 	// travels in grpc-timeout.
+	p.grpc.IdleConnTimeout = 90 * time.Second // HTTP/2 announces that it closes
 	p.grpc.Protocols.SetHTTP2(s.Upstream.URL.Scheme == "https")
 	p.grpc.Protocols.SetUnencryptedHTTP2(s.Upstream.URL.Scheme == "http")
 	return p

@@ -114,7 +114,8 @@ func set(h http.Header, name, prefix string, value []byte, allowed func(byte) bo
 			delete(h, other)
 		}
 	}
-	h[http.CanonicalHeaderKey(name)] = []string{prefix + string(value)}
+	var room [256]byte // mostly enough, and then there is one copy
+	h[http.CanonicalHeaderKey(name)] = []string{string(append(append(room[:0], prefix...), value...))}
 	return nil
 }
 
