@@ -29,7 +29,7 @@ const connected = 500
 // connection and its stream of services, to the real binary in a process of its own, and reports what the
 // kernel counts for that process beyond what it had before, and what of it is live.
 //
-//	go test -run '^$' -bench SidecarMemory -benchtime 1x -count 3 ./broker/brokertest
+//	go test -run '^$' -bench SidecarMemory -count 3 ./broker/brokertest
 func BenchmarkSidecarMemory(b *testing.B) {
 	if runtime.GOOS != "linux" {
 		b.Skip("reads /proc")
