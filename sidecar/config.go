@@ -25,7 +25,7 @@ type Config struct {
 	Identity Identity `yaml:"identity" required:"true" doc:"Where the SVID of the service beside us comes from."`
 	// Brokers says where the credential brokers are, and who they must be.
 	Brokers Brokers `yaml:"brokers" required:"true" doc:"Where the credential brokers are, and who they must be."`
-	// Listen is the application's door; the zero value is 127.0.0.1:4140.
+	// Listen is the application's door; the zero value is 127.0.0.1:4140 and no socket.
 	Listen Listen `yaml:"listen" doc:"The application's door."`
 	// Upstreams says which certificates services may show that are called directly; the zero value accepts
 	// SVIDs of our own trust domain and certificates of the system's authorities.
@@ -75,10 +75,11 @@ func (i *ID) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
-// Listen is the application's door.
+// Listen is the application's door. TCP on loopback is open to every user of the machine, so a socket
+// closes it: both are open only when both are written out.
 type Listen struct {
-	Address string   `yaml:"address" doc:"host:port on loopback; 127.0.0.1:4140 when absent."`
-	Socket  string   `yaml:"socket" doc:"A Unix socket besides, for hosts that are shared."`
+	Address string   `yaml:"address" doc:"host:port on loopback, open to every user of the machine; when absent 127.0.0.1:4140, or with a socket none."`
+	Socket  string   `yaml:"socket" doc:"A Unix socket, for machines that are shared; instead of the address unless that is given too."`
 	UIDs    []uint32 `yaml:"uids" doc:"The user ids that may use the socket; only its owner when absent."`
 }
 
@@ -128,13 +129,23 @@ func Load(file string) (Config, error) {
 // resolve makes the paths absolute.
 func (c *Config) resolve(dir string) (err error) {
 	for _, p := range []*string{&c.Identity.Cert, &c.Identity.Key, &c.Listen.Socket, &c.Upstreams.CA} {
-		if *p != "" && !filepath.IsAbs(*p) {
-			if *p, err = filepath.Abs(filepath.Join(dir, *p)); err != nil {
-				return err
-			}
+		if *p, err = absolute(dir, *p); err != nil {
+			return err
+		}
+	}
+	for name, file := range c.Identity.Bundles {
+		if c.Identity.Bundles[name], err = absolute(dir, file); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func absolute(dir, path string) (string, error) {
+	if path == "" || filepath.IsAbs(path) {
+		return path, nil
+	}
+	return filepath.Abs(filepath.Join(dir, path))
 }
 
 // Validate says what cannot work, whatever the machine looks like.
@@ -153,7 +164,7 @@ func (c *Config) Validate() error {
 		_, _, err := net.SplitHostPort(address)
 		want(err == nil, "brokers: want host:port, got %q", address)
 	}
-	want(onLoopback(c.Listen.address()), "listen.address: %s is not on loopback: whoever reaches it acts as the service beside us", c.Listen.address())
+	want(c.Listen.address() == "" || onLoopback(c.Listen.address()), "listen.address: %s is not on loopback: whoever reaches it acts as the service beside us", c.Listen.address())
 	want(onLoopback(c.admin()), "admin: %s is not on loopback, and this listener asks nobody who they are", c.admin())
 	want(len(c.Listen.UIDs) == 0 || c.Listen.Socket != "", "listen.uids: there is no socket")
 	for _, name := range c.Upstreams.TrustDomains {
@@ -172,4 +183,11 @@ func onLoopback(address string) bool {
 
 func (c *Config) admin() string        { return cmp.Or(c.Admin, "127.0.0.1:4141") }
 func (c *Config) grace() time.Duration { return cmp.Or(c.Grace.Std(), 10*time.Second) }
-func (l Listen) address() string       { return cmp.Or(l.Address, "127.0.0.1:4140") }
+
+// address is empty when there is no TCP door.
+func (l Listen) address() string {
+	if l.Address == "" && l.Socket == "" {
+		return "127.0.0.1:4140"
+	}
+	return l.Address
+}

@@ -1,6 +1,7 @@
 package sidecar_test
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,6 +31,17 @@ func TestConfigPaths(t *testing.T) {
 	must(t, err)
 	if !filepath.IsAbs(cfg.Listen.Socket) || !strings.HasSuffix(cfg.Listen.Socket, "/run/door.sock") || cfg.Upstreams.CA != "/etc/ca.pem" {
 		t.Errorf("got %q, %q", cfg.Listen.Socket, cfg.Upstreams.CA)
+	}
+}
+
+// TestConfigBundlePaths: those of the bundles too, which stand in a map.
+func TestConfigBundlePaths(t *testing.T) {
+	files := "identity: { cert: c.pem, key: k.pem, bundles: { example.org: ours.pem, example.com: /etc/theirs.pem } }"
+	cfg, err := load(t, strings.Replace(least, "identity: { socket: unix:///run/spire/agent.sock }", files, 1))
+	must(t, err)
+	want := map[string]string{"example.org": filepath.Join(filepath.Dir(cfg.Identity.Cert), "ours.pem"), "example.com": "/etc/theirs.pem"}
+	if got := cfg.Identity.Bundles; !filepath.IsAbs(cfg.Identity.Cert) || !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 

@@ -52,7 +52,8 @@ const (
 	doorAdmin = "admin"
 )
 
-// Addresses are where the doors listen, as host:port.
+// Addresses are where the TCP doors listen, as host:port. Listen is empty when the application's only door
+// is a Unix socket.
 type Addresses struct{ Listen, Admin string }
 
 // New opens everything that cfg names and binds the doors. A broker that is not there yet is no error.
@@ -89,6 +90,9 @@ func (s *Sidecar) close() (err error) {
 func (s *Sidecar) listen(ctx context.Context) error {
 	var lc net.ListenConfig
 	for name, address := range map[string]string{doorTCP: s.cfg.Listen.address(), doorAdmin: s.cfg.admin()} {
+		if address == "" {
+			continue
+		}
 		l, err := lc.Listen(ctx, "tcp", address)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
@@ -196,9 +200,13 @@ func (u Upstreams) resolve() (localapi.Upstreams, error) {
 	return out, nil
 }
 
-// Addresses returns where the doors listen.
+// Addresses returns where the TCP doors listen.
 func (s *Sidecar) Addresses() Addresses {
-	return Addresses{Listen: s.bound[doorTCP].Addr().String(), Admin: s.bound[doorAdmin].Addr().String()}
+	at := Addresses{Admin: s.bound[doorAdmin].Addr().String()}
+	if l, ok := s.bound[doorTCP]; ok {
+		at.Listen = l.Addr().String()
+	}
+	return at
 }
 
 // Run serves until ctx ends, drains within the grace, and closes everything.
@@ -210,7 +218,7 @@ func (s *Sidecar) Run(ctx context.Context) (err error) {
 	for name, l := range s.bound {
 		run.Go(func() error { return serve(ctx, s.server(name, l), l, s.cfg.grace()) })
 	}
-	s.telemetry.Logger().Info("listening", "id", s.identity.ID().String(), "addresses", s.Addresses())
+	s.telemetry.Logger().Info("listening", "id", s.identity.ID().String(), "addresses", s.Addresses(), "socket", s.cfg.Listen.Socket)
 	if err := run.Wait(); !errors.Is(err, context.Canceled) {
 		return err
 	}

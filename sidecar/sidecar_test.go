@@ -68,6 +68,13 @@ func start(t *testing.T, file string) (s *sidecar.Sidecar, log *logs, stop func(
 
 const anyPorts = "listen: { address: 127.0.0.1:0, socket: door.sock }\nadmin: 127.0.0.1:0\n"
 
+// overSocket is a client of the socket door.sock.
+func (w *world) overSocket() *http.Client {
+	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(w.dir, "door.sock"))
+	}, DisableKeepAlives: true}}
+}
+
 func TestWholeSidecar(t *testing.T) {
 	w := newWorld(t)
 	s, log, stop := start(t, w.config(t, anyPorts+"hold: { tokens: [inventory, other] }\n"))
@@ -83,10 +90,7 @@ func TestWholeSidecar(t *testing.T) {
 	if code, body := get(t, http.DefaultClient, "http://"+at.Listen+"/inventory/x"); code != http.StatusOK || body != want {
 		t.Errorf("by TCP: %d %s", code, body)
 	}
-	unix := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(w.dir, "door.sock"))
-	}, DisableKeepAlives: true}}
-	if code, body := get(t, unix, "http://inventory/x"); code != http.StatusOK || body != want {
+	if code, body := get(t, w.overSocket(), "http://inventory/x"); code != http.StatusOK || body != want {
 		t.Errorf("by socket: %d %s", code, body)
 	}
 	if code, body := get(t, http.DefaultClient, "http://"+at.Admin+"/metrics"); code != http.StatusOK ||
@@ -169,4 +173,17 @@ func TestAddressTaken(t *testing.T) {
 	if _, err := sidecar.New(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "listen.address") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestSocketAlone: who asks for a socket, to keep other users of the machine out, has no TCP door besides.
+func TestSocketAlone(t *testing.T) {
+	w := newWorld(t)
+	s, _, _ := start(t, w.config(t, "listen: { socket: door.sock }\nadmin: 127.0.0.1:0\n"))
+	if at := s.Addresses(); at.Listen != "" {
+		t.Errorf("there is a door at %s", at.Listen)
+	}
+	eventually(t, "the socket serves", func() bool {
+		code, body := get(t, w.overSocket(), "http://inventory/x")
+		return code == http.StatusOK && body == "Bearer t-inventory/x"
+	})
 }
