@@ -11,6 +11,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // ListenUnix listens on a Unix socket. Without uids only the socket's owner may connect, by its mode;
@@ -31,7 +33,7 @@ func ListenUnix(path string, uids []uint32, logger *slog.Logger) (net.Listener, 
 	if len(uids) == 0 {
 		return l, nil
 	}
-	return &peerListener{Listener: l, uids: slices.Clone(uids), logger: logger}, nil
+	return &peerListener{Listener: l, uids: slices.Clone(uids), logger: logger, logs: rate.NewLimiter(1, 10)}, nil
 }
 
 // listenMode sets the mode on the descriptor before bind makes the file, so that there is no moment at
@@ -73,12 +75,13 @@ type peerListener struct {
 	net.Listener
 	uids   []uint32
 	logger *slog.Logger
+	logs   *rate.Limiter // whom we refuse must not fill our log
 }
 
 // refusal is for who is not let in, in HTTP/1.1 whatever it speaks: nothing is read from it.
 const refusal = "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Type: application/problem+json\r\n\r\n" +
 	`{"type":"about:blank","title":"Forbidden","status":403,"code":"PEER_UID",` +
-	`"detail":"the sidecar's socket is not for this user: see socket.uids in the sidecar's configuration"}` + "\n"
+	`"detail":"the sidecar's socket is not for this user: see listen.uids in the sidecar's configuration"}` + "\n"
 
 // Accept implements net.Listener.
 func (l *peerListener) Accept() (net.Conn, error) {
@@ -91,7 +94,7 @@ func (l *peerListener) Accept() (net.Conn, error) {
 		if err == nil && slices.Contains(l.uids, uid) {
 			return c, nil
 		}
-		if l.logger != nil {
+		if l.logger != nil && l.logs.Allow() {
 			l.logger.Warn("a process of another user was refused on the socket", "uid", uid, "error", err)
 		}
 		_ = c.SetWriteDeadline(time.Now().Add(time.Second))

@@ -2,8 +2,11 @@ package localapi_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -77,6 +80,27 @@ func TestUnixSocketPeers(t *testing.T) {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusForbidden || !strings.Contains(resp.Header.Get("Content-Type"), "problem") {
 		t.Errorf("a user that is not listed: %s %v", resp.Status, resp.Header)
+	}
+}
+
+// TestUnixSocketLogIsBounded: whom we refuse may come as often as they like, and must not fill the disk.
+func TestUnixSocketLogIsBounded(t *testing.T) {
+	var log bytes.Buffer
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := localapi.ListenUnix(path, []uint32{uint32(os.Getuid()) + 1}, slog.New(slog.NewTextHandler(&log, nil)))
+	must(t, err)
+	ended := make(chan struct{})
+	go func() { defer close(ended); _, _ = l.Accept() }()
+	for range 200 {
+		c, err := net.Dial("unix", path)
+		must(t, err)
+		_, _ = io.Copy(io.Discard, c)
+		_ = c.Close()
+	}
+	must(t, l.Close())
+	<-ended
+	if n := strings.Count(log.String(), "another user was refused"); n == 0 || n > 30 {
+		t.Errorf("%d lines for 200 refusals", n)
 	}
 }
 
