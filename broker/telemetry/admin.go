@@ -16,7 +16,7 @@ import (
 //
 // The listener asks nobody who they are and a profile shows memory, so on loopback it answers only to
 // names of loopback: a web page on the same machine that points a name of its own at 127.0.0.1 is
-// refused.
+// refused. So is one that sends a browser here by the right name, as an image's source may.
 func (t *Telemetry) Admin(checks map[string]func() error) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -29,7 +29,7 @@ func (t *Telemetry) Admin(checks map[string]func() error) http.Handler {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return sameMachine(mux)
+	return sameMachine(noPage(mux))
 }
 
 // sameMachine refuses a foreign Host on connections that came over loopback.
@@ -42,6 +42,28 @@ func sameMachine(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// noPage refuses what a browser sends for a page of another origin. Programs say nothing of origins.
+func noPage(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if fromPage(r.Header) {
+			http.Error(w, "this listener does not answer to web pages", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// fromPage reads Fetch Metadata: none is what somebody typed, and same-origin a link in the index of
+// profiles.
+func fromPage(h http.Header) bool {
+	for _, site := range h["Sec-Fetch-Site"] {
+		if site != "none" && site != "same-origin" {
+			return true
+		}
+	}
+	return len(h["Origin"]) > 0
 }
 
 // hostOf returns host without its port, where it has one.

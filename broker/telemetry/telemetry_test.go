@@ -63,6 +63,30 @@ func TestAdminServesMetricsAndProfiles(t *testing.T) {
 	}
 }
 
+// TestAdminRefusesPages: a page's <img> could start a profile.
+func TestAdminRefusesPages(t *testing.T) {
+	h := open(t, telemetry.Config{LogOutput: io.Discard}).Admin(nil)
+	for name, test := range map[string]struct {
+		header http.Header
+		want   int
+	}{
+		"curl, Prometheus":    {nil, http.StatusOK},
+		"typed":               {http.Header{"Sec-Fetch-Site": {"none"}}, http.StatusOK},
+		"a link of our index": {http.Header{"Sec-Fetch-Site": {"same-origin"}}, http.StatusOK},
+		"another site":        {http.Header{"Sec-Fetch-Site": {"cross-site"}}, http.StatusForbidden},
+		"another port":        {http.Header{"Sec-Fetch-Site": {"same-site"}}, http.StatusForbidden},
+		"said twice":          {http.Header{"Sec-Fetch-Site": {"none", "cross-site"}}, http.StatusForbidden},
+		"an origin":           {http.Header{"Origin": {"https://evil.example"}}, http.StatusForbidden},
+		"an opaque origin":    {http.Header{"Origin": {"null"}}, http.StatusForbidden},
+	} {
+		r, w := httptest.NewRequest(http.MethodGet, "/debug/pprof/cmdline", nil), httptest.NewRecorder()
+		r.Header = test.header
+		if h.ServeHTTP(w, r); w.Code != test.want {
+			t.Errorf("%s: %d, want %d", name, w.Code, test.want)
+		}
+	}
+}
+
 func TestLogIsJSONWithTheTraceAndWithoutSecrets(t *testing.T) {
 	var out bytes.Buffer
 	tel := open(t, telemetry.Config{Service: "x", LogOutput: &out})
