@@ -46,12 +46,13 @@ func exchangeCall(b *testing.B, sync string) call {
 		fmt.Fprintf(&rules, "p, spiffe://intercom.test/service-%d, exchange, audience/target-%d, allow\n", n, n%100)
 	}
 	rules.WriteString(somePolicy)
-	broker := brokertest.Start(b, brokertest.Options{Policy: rules.String(), Services: someServices, Sync: sync})
+	services := strings.Replace(someServices, "http://", "https://", 1) // which makes bound the default
+	broker := brokertest.Start(b, brokertest.Options{Policy: rules.String(), Services: services, Sync: sync})
 	c := broker.Client(b, "/orders")
 	return func(ctx context.Context) error {
 		issued, err := c.Exchange(ctx, &intercomv1.ExchangeRequest{Audience: []string{"inventory"}})
-		if err == nil && issued.GetAccessToken() == "" {
-			return fmt.Errorf("no token: %v", issued)
+		if err == nil && (issued.GetAccessToken() == "" || issued.GetBind() != intercomv1.Bind_BIND_X5T_S256) {
+			return fmt.Errorf("no bound token, but %v", issued.GetBind())
 		}
 		return err
 	}
