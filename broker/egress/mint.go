@@ -2,10 +2,12 @@ package egress
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/pep"
 	"github.com/intercom-broker/intercom/broker/secret"
 )
@@ -37,8 +39,8 @@ func (t *tokens) get(ctx context.Context, h *Handler, g *pep.Grant, audience str
 	// A token that goes through our hands is presented by us: it cannot be bound to the caller's certificate.
 	token, expires, err := h.cfg.Minter.Mint(ctx, g, audience, scope, "")
 	if err != nil {
-		if now.Before(held.expires) {
-			return held.token, nil
+		if now.Before(held.expires) && (errors.Is(err, fault.Unavailable) || errors.Is(err, fault.Timeout)) {
+			return held.token, nil // an outage is bridged; a refusal is an answer
 		}
 		return secret.Value{}, err
 	}

@@ -1,7 +1,6 @@
 package egress_test
 
 import (
-	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -9,6 +8,7 @@ import (
 	"time"
 
 	"github.com/intercom-broker/intercom/broker/egress"
+	"github.com/intercom-broker/intercom/broker/fault"
 )
 
 // clock is one that the test moves.
@@ -55,13 +55,18 @@ func TestTokensAreKept(t *testing.T) {
 	expect("past half of its life", 5)
 
 	// While nobody can mint, what is held is good until it ends, and not after.
-	d.mint.err = errors.New("no key")
+	d.mint.err = fault.New(fault.Unavailable, "KEY_MISSING", "no key")
 	c.forward(40 * time.Second)
 	if a := do(t, client, "GET", "https://ledger/"); a.StatusCode != 200 {
 		t.Errorf("a token that lives was not used: %d", a.StatusCode)
 	}
+	d.mint.err = fault.New(fault.Denied, "", "not for you")
+	if a := do(t, client, "GET", "https://ledger/"); a.StatusCode != 403 {
+		t.Errorf("a refusal was taken for an outage: %d", a.StatusCode)
+	}
+	d.mint.err = fault.New(fault.Unavailable, "KEY_MISSING", "no key")
 	c.forward(40 * time.Second)
-	if a := do(t, client, "GET", "https://ledger/"); a.StatusCode != 500 {
+	if a := do(t, client, "GET", "https://ledger/"); a.StatusCode != 503 {
 		t.Errorf("after its end: %d", a.StatusCode)
 	}
 }
