@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -27,6 +28,9 @@ func (a *act) refuse(err error) {
 		a.handler.cfg.Logger.WarnContext(a.in.Context(), "a call failed",
 			"service", a.target.service, "decision", e.Decision, "reason", e.Code(), "error", e)
 	}
+	if a.writer.status == 0 {
+		a.abandonBody()
+	}
 	switch {
 	case a.writer.status != 0:
 	case isGRPC(a.in):
@@ -36,6 +40,21 @@ func (a *act) refuse(err error) {
 	default:
 		fault.WriteProblem(&a.writer, e)
 	}
+}
+
+// abandonment is how long the rest of a refused request's body is waited for.
+const abandonment = 2 * time.Second
+
+// abandonBody bounds how long a body that nobody wants holds its connection: net/http reads up to 256 KB of it
+// before it lets go, without a deadline. The connection ends with the answer, so no later request meets
+// the deadline. HTTP/2 resets the stream instead, and reads nothing.
+func (a *act) abandonBody() {
+	if a.in.ContentLength == 0 || a.in.ProtoMajor != 1 {
+		return
+	}
+	a.writer.Header().Set("Connection", "close")
+	// Where there is no connection to set it on, there is none that is held.
+	_ = http.NewResponseController(a.writer.ResponseWriter).SetReadDeadline(time.Now().Add(abandonment))
 }
 
 // writeStatus is a gRPC answer that consists of its trailer alone.
