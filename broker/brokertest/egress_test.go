@@ -36,19 +36,19 @@ func TestEgressDoorAsAssembled(t *testing.T) {
 		status int
 		says   string
 	}{
-		"allowed":           {"GET /crm/customers HTTP/1.1\r\nHost: b\r\n\r\n", 200, "GET /customers for intercom, true"},
-		"denied":            {"DELETE /crm/customers/7 HTTP/1.1\r\nHost: b\r\n\r\n", 403, "decision"},
-		"two lengths":       {"POST /crm/x HTTP/1.1\r\nHost: b\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, ""},
-		"bare line feed":    {"GET /crm/customers HTTP/1.1\nHost: b\n\n", 400, ""},
-		"dot segment":       {"GET /crm/a/../customers HTTP/1.1\r\nHost: b\r\n\r\n", 400, ""},
-		"someone else's ID": {"GET /crm/customers HTTP/1.1\r\nHost: b\r\nAuthorization: Basic eDp5\r\n\r\n", 200, "for intercom, true"},
+		"allowed":           {"GET /crm/customers HTTP/1.1\r\nHost: broker.test\r\n\r\n", 200, "GET /customers for intercom, true"},
+		"denied":            {"DELETE /crm/customers/7 HTTP/1.1\r\nHost: broker.test\r\n\r\n", 403, "decision"},
+		"two lengths":       {"POST /crm/x HTTP/1.1\r\nHost: broker.test\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, ""},
+		"bare line feed":    {"GET /crm/customers HTTP/1.1\nHost: broker.test\n\n", 400, ""},
+		"dot segment":       {"GET /crm/a/../customers HTTP/1.1\r\nHost: broker.test\r\n\r\n", 400, ""},
+		"someone else's ID": {"GET /crm/customers HTTP/1.1\r\nHost: broker.test\r\nAuthorization: Basic eDp5\r\n\r\n", 200, "for intercom, true"},
 	} {
 		res, body := sendRaw(t, b, "/orders", c.send)
 		if res.StatusCode != c.status || !strings.Contains(body, c.says) {
 			t.Errorf("%s: %s %s; want %d and %q", name, res.Status, body, c.status, c.says)
 		}
 	}
-	if res, body := sendRaw(t, b, "/billing", "GET /crm/customers HTTP/1.1\r\nHost: b\r\n\r\n"); res.StatusCode != http.StatusForbidden {
+	if res, body := sendRaw(t, b, "/billing", "GET /crm/customers HTTP/1.1\r\nHost: broker.test\r\n\r\n"); res.StatusCode != http.StatusForbidden {
 		t.Errorf("a caller whom no rule names: %s %s", res.Status, body)
 	}
 }

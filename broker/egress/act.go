@@ -33,9 +33,11 @@ type act struct {
 	target   target
 	grant    *pep.Grant
 	upstream *upstream
+	beside   [2]question // what else a rule may deny
 	outcome  pep.Outcome
 	header   http.Header // what the upstream gets
 	secrets  []string    // what must not come back
+	room     [3]string   // for the secrets of most credentials
 	sent     requestBody
 	received responseBody
 }
@@ -61,7 +63,7 @@ func (a *act) serve() error {
 	if err != nil {
 		return malformed(err)
 	}
-	if a.target, err = h.named(a.in, path); err != nil {
+	if a.target, err = named(a.in, path); err != nil {
 		return err
 	}
 
@@ -77,7 +79,11 @@ func (a *act) serve() error {
 	if a.upstream, err = h.upstreams.get(h, a.target.service); err != nil {
 		return err
 	}
+	a.beside = a.touches()
 	if err := h.live.enter(a, before); err != nil {
+		return err
+	}
+	if err := a.vetoed(a); err != nil {
 		return err
 	}
 

@@ -4,10 +4,11 @@
 // A request goes five steps, which [Handler.ServeHTTP] numbers:
 //
 //  1. Hygiene. Method, path and upgrade are put into the one form that is decided on and forwarded, and the
-//     service is named: by Host or :authority, or by the first segment of the path.
+//     service is named: by a Host or :authority without a dot, or else by the first segment of the path.
 //  2. Check. pep decides on `call` of service/NAME/METHOD/path… and records it. Without a record there is
 //     no call.
-//  3. Where to. Whether there is such a service is told only to those who may call it.
+//  3. Where to. Whether there is such a service is told only to those who may call it. A rule that denies
+//     the credential, the audience, or the path with its last slash toggled stops the call here.
 //  4. With what. The upstream's header is built from nothing: what may travel (package hygiene), then the
 //     credential (package inject), from the store or minted, never past its hard deadline.
 //  5. Stream. One httputil.ReverseProxy copies bodies as they come: HTTP/1.1, HTTP/2, server-sent events,

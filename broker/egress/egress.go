@@ -82,6 +82,7 @@ type Handler struct {
 	cfg       Config
 	log       *log.Logger // what ReverseProxy says of itself
 	proxy     *httputil.ReverseProxy
+	spans     []trace.SpanStartOption
 	upstreams upstreams
 	tokens    tokens
 	live      live
@@ -93,7 +94,8 @@ func New(cfg Config) (*Handler, error) {
 		return nil, errors.New("egress: want a Point and Services")
 	}
 	cfg = cfg.withDefaults()
-	h := &Handler{cfg: cfg, log: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug)}
+	h := &Handler{cfg: cfg, spans: []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}}
+	h.log = slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug)
 	h.proxy = h.newProxy()
 	return h, nil
 }
@@ -119,7 +121,7 @@ func (h *Handler) Run(ctx context.Context) error {
 		if h.cfg.Policy != nil {
 			changed = h.cfg.Policy.Changed()
 		}
-		h.live.look(ctx, h.cfg.Point)
+		h.live.look(ctx)
 		select {
 		case <-changed:
 		case <-ctx.Done():

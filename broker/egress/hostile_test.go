@@ -52,7 +52,7 @@ func readHostile(t *testing.T, data []byte) (h hostile) {
 		}
 		h.raw += text + end
 	}
-	names := strings.NewReplacer("DOOR", "door", "CRM", "crm", "KEYED", "keyed")
+	names := strings.NewReplacer("DOOR", "door.test", "CRM", "crm", "KEYED", "keyed")
 	h.raw = names.Replace(h.raw)
 	return h
 }
@@ -131,7 +131,7 @@ func (d *door) send(t *testing.T, up *recorder, h hostile) {
 	defer func() { _ = c.Close() }()
 	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
 	// What follows on the same connection is answered only where it may be kept.
-	const next = "GET /crm/next HTTP/1.1\r\nHost: door\r\nConnection: close\r\n\r\n"
+	const next = "GET /crm/next HTTP/1.1\r\nHost: door.test\r\nConnection: close\r\n\r\n"
 	go func() { _, _ = io.WriteString(c, h.raw+next) }()
 	r := bufio.NewReader(c)
 	res, err := http.ReadResponse(r, nil)

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 
 	"github.com/intercom-broker/intercom/broker/fault"
-	"github.com/intercom-broker/intercom/broker/pep"
 )
 
 // live are the acts under way. A request that was decided under the old policy just before a change must
@@ -47,10 +46,10 @@ func (l *live) all() []*act {
 
 // look asks for each act again, and cuts it where the answer is not yes. An answer that is an error is not
 // a yes.
-func (l *live) look(ctx context.Context, point *pep.Point) {
+func (l *live) look(ctx context.Context) {
 	l.changes.Add(1)
 	for _, a := range l.all() {
-		if err := point.Still(ctx, a.grant); err != nil && ctx.Err() == nil {
+		if err := a.still(ctx); err != nil && ctx.Err() == nil {
 			a.cut(fault.New(fault.Denied, "POLICY_CHANGED", "the policy no longer allows it").Because(err))
 			a.handler.cfg.Metrics.cut(a.label())
 		}

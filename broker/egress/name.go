@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/intercom-broker/intercom/broker/fault"
@@ -17,16 +18,26 @@ type target struct {
 // resource is the target in the policy's form, without the type.
 func (t target) resource(method string) string { return t.service + "/" + method + t.path }
 
-// named reads the service from Host or :authority, or else from the first segment of the canonical path. An
-// absolute URL names its host and nothing else: a forward proxy's client means that host. Whether there is
-// such a service is not looked at for the path: who may not call it does not learn.
-func (h *Handler) named(r *http.Request, path string) (target, error) {
+// named reads the service from Host or :authority, or else from the first segment of the canonical path. A
+// Host without a dot names its service, and nothing in its place if there is none: a call that is meant for
+// one service is not another's because of its path. The path speaks where the Host is the door's own. An
+// absolute URL names its host and nothing else: a forward proxy's client means that host.
+func named(r *http.Request, path string) (target, error) {
 	host := strings.ToLower(hostname(r.Host))
-	if _, ok := h.cfg.Services().Get(host); ok || r.URL.IsAbs() {
+	if r.URL.IsAbs() || !isDoor(host) {
 		return checked(target{host, path})
 	}
 	name, _, _ := strings.Cut(path[1:], "/")
 	return checked(target{name, cmp.Or(path[1+len(name):], "/")})
+}
+
+// isDoor reports whether host can be the name of a door: an address, localhost, or a name of several labels.
+// No service has such a name.
+func isDoor(host string) bool {
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil || host == "localhost" {
+		return true
+	}
+	return strings.Contains(strings.TrimSuffix(host, "."), ".")
 }
 
 func checked(t target) (target, error) {
