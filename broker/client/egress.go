@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -56,6 +57,7 @@ func (e *egress) roundTrip(r *http.Request) (*http.Response, error) {
 	body := holdBody(r)
 	defer body.release()
 	err := error(fault.New(fault.Unavailable, "NO_EGRESS", "no egress address of a credential broker is configured"))
+	broken := false // after something was sent
 	for _, d := range e.order(time.Now()) {
 		sent := false
 		var resp *http.Response
@@ -72,12 +74,13 @@ func (e *egress) roundTrip(r *http.Request) (*http.Response, error) {
 			e.conn.client.cfg.Metrics.sent("unreachable")
 			continue
 		}
+		broken = true
 		e.conn.client.cfg.Metrics.sent("failed")
 		if !repeatable(r) {
 			break
 		}
 	}
-	return nil, e.read(r.Context(), err)
+	return nil, e.read(r.Context(), err, broken)
 }
 
 // order returns the doors, the next in turn first and those that are avoided last.
@@ -99,9 +102,13 @@ func (e *egress) order(now time.Time) []*door {
 	return append(order, avoided...)
 }
 
-// request is r as it goes to d. sent becomes true when it got a connection.
+// request is r as it goes to d. sent says whether it got a connection, the last time that it asked for one:
+// the transport asks again when nothing was sent on the first.
 func (d *door) request(r *http.Request, body *heldBody, sent *bool) *http.Request {
-	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { *sent = true }}
+	trace := &httptrace.ClientTrace{
+		GetConn: func(string) { *sent = false },
+		GotConn: func(httptrace.GotConnInfo) { *sent = true },
+	}
 	out := r.WithContext(httptrace.WithClientTrace(r.Context(), trace))
 	to := *r.URL
 	to.Scheme, to.Host = "https", d.address
@@ -124,8 +131,12 @@ func repeatable(r *http.Request) bool {
 	}
 }
 
+// ReasonBroken is the reason of failures of a request that was sent and whose answer did not come: it may
+// have been carried out, so its caller must not be asked to come again.
+const ReasonBroken = "UPSTREAM_BROKEN"
+
 // read says in the words of package fault why there is no answer.
-func (e *egress) read(ctx context.Context, err error) error {
+func (e *egress) read(ctx context.Context, err error, broken bool) error {
 	if _, ok := errors.AsType[*fault.Error](err); ok {
 		return err
 	}
@@ -134,10 +145,19 @@ func (e *egress) read(ctx context.Context, err error) error {
 		return fault.New(fault.Timeout, "", "the caller did not wait for the answer").Because(ctx.Err())
 	case e.conn.client.impostor.Load() != nil:
 		return e.conn.client.unreachable(err)
+	case broken && !turnedAway(err):
+		return fault.New(fault.Unavailable, ReasonBroken, "the request was sent, and the connection broke before it was answered").Because(stripURL(err))
 	}
 	return fault.Newf(fault.Unavailable, "EGRESS_UNREACHABLE",
 		"no credential broker took the request at %s: check that it runs, and that this is its egress listener",
 		strings.Join(e.conn.client.cfg.EgressAddresses, ", ")).Because(stripURL(err))
+}
+
+// turnedAway reports whether the other side ended the TLS connection by an alert. In TLS 1.3 our
+// certificate is refused only after we may send (RFC 8446, section 4.4.2.4), and nothing of it is read.
+func turnedAway(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "remote error"
 }
 
 // stripURL takes the request's URL, whose query may hold anything, out of what is logged.

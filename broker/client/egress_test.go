@@ -129,7 +129,7 @@ func TestEgressRepeatsOnlyWhatMayBe(t *testing.T) {
 		var calls atomic.Int64
 		one, two := startEgress(t, d, anywhere, breaks(&calls)), startEgress(t, d, anywhere, breaks(&calls))
 		c := dial(t, d, client.Config{EgressAddresses: []string{one.addr(), two.addr()}})
-		if _, err := send(t, c, method, "http://crm/", ""); !errors.Is(err, fault.Unavailable) {
+		if _, err := send(t, c, method, "http://crm/", ""); fault.From(err).Reason != client.ReasonBroken {
 			t.Errorf("%s: %v", method, err)
 		}
 		if calls.Load() != want {
