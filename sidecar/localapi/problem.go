@@ -2,12 +2,14 @@ package localapi
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/intercom-broker/intercom/broker/client"
 	"github.com/intercom-broker/intercom/broker/fault"
 )
 
@@ -17,7 +19,28 @@ func writeFailure(w http.ResponseWriter, r *http.Request, err error) {
 		writeStatus(w, err)
 		return
 	}
+	if f := fault.From(err); f.Reason == client.ReasonBroken {
+		writeBadGateway(w, f)
+		return
+	}
 	fault.WriteProblem(w, err)
+}
+
+// writeBadGateway is WriteProblem for requests that were sent and not answered: fault has no kind for what
+// is no failure of ours, and its 503 would say that it is safe to come again.
+func writeBadGateway(w http.ResponseWriter, f *fault.Error) {
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if f.Decision != "" {
+		h.Set(fault.DecisionHeader, f.Decision)
+	}
+	w.WriteHeader(http.StatusBadGateway)
+	_ = json.NewEncoder(w).Encode(fault.Problem{
+		Type: "about:blank", Title: http.StatusText(http.StatusBadGateway), Status: http.StatusBadGateway,
+		Detail: f.Message, Code: f.Code(), Decision: f.Decision,
+	})
 }
 
 // isGRPC reports whether r is a gRPC call (PROTOCOL-HTTP2: the content type begins so).

@@ -2,6 +2,7 @@ package localapi
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
@@ -100,8 +101,22 @@ func (rt *route) serve(w http.ResponseWriter, r *http.Request, path string) erro
 	out := new(http.Request)
 	*out = *r
 	out.URL = to
+	defer sendHead(w)
 	rt.proxy.ServeHTTP(w, out)
 	return nil
+}
+
+// sendHead lets the application see the status and header of an answer whose body broke: ReverseProxy ends
+// such an answer by a panic, at which net/http drops what it has not yet written.
+func sendHead(w http.ResponseWriter) {
+	cut := recover()
+	if cut == nil {
+		return
+	}
+	if err, ok := cut.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		_ = http.NewResponseController(w).Flush() // whose application is gone needs nothing
+	}
+	panic(cut)
 }
 
 // noUpstream says why there is nothing to call. The broker tells where a service is only to those who may

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 
+	"github.com/intercom-broker/intercom/broker/client"
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/hygiene"
 )
@@ -30,11 +32,13 @@ func (t tokenTrip) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Header["Authorization"] = []string{"Bearer " + string(tok.Value.value.Reveal())}
-	resp, err := t.up.transport(conn, r).RoundTrip(r)
+	e := echo{token: string(tok.Value.value.Reveal())}
+	r.Header["Authorization"] = []string{"Bearer " + e.token}
+	resp, err := t.up.transport(conn, r).RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), e.trace())))
 	if err != nil {
-		return nil, t.unreachable(r.Context(), err)
+		return nil, t.unanswered(r.Context(), err, e.sent)
 	}
+	e.watch(resp)
 	if resp.StatusCode == http.StatusUnauthorized && refusesToken(resp.Header) {
 		t.api.doubt(key, tok)
 	}
@@ -57,8 +61,8 @@ func refusesToken(h http.Header) bool {
 	return false
 }
 
-// unreachable says why the service gave no answer.
-func (rt *route) unreachable(ctx context.Context, err error) error {
+// unanswered says why the service gave no answer, to a request that was sent or was not.
+func (rt *route) unanswered(ctx context.Context, err error, sent bool) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
@@ -72,6 +76,8 @@ func (rt *route) unreachable(ctx context.Context, err error) error {
 	case errors.Is(err, errUpstream):
 		return fault.Newf(fault.Unavailable, "UPSTREAM_UNTRUSTED",
 			"service %q at %s showed a certificate that is not trusted: see upstreams in the sidecar's configuration", rt.name(), where).Because(err)
+	case sent:
+		return fault.Newf(fault.Unavailable, client.ReasonBroken, "service %q at %s took the request and broke off before it had answered", rt.name(), where).Because(err)
 	default:
 		return fault.Newf(fault.Unavailable, "UPSTREAM_UNREACHABLE", "service %q does not answer at %s", rt.name(), where).Because(err)
 	}
