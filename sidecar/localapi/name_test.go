@@ -46,7 +46,7 @@ func TestTargets(t *testing.T) {
 		"GET http://inventory HTTP/1.1\r\nHost: inventory":                                    "saw=/",
 		"GET http://127.0.0.1:" + port + "/inventory/a HTTP/1.1\r\nHost: 127.0.0.1:" + port:   "saw=/a",
 		"GET /inventory/%7eme/a%20b HTTP/1.1\r\nHost: localhost":                              "saw=/~me/a%20b",
-		"GET /inventory/%21%c3%bc HTTP/1.1\r\nHost: localhost":                                "saw=/%21%C3%BC",
+		"GET /inventory/%21%c3%bc HTTP/1.1\r\nHost: localhost":                                "saw=/!%C3%BC",
 		"GET /a HTTP/1.1\r\nHost: inventory:9999":                                             "FOREIGN_HOST",
 		"GET /inventory/a HTTP/1.1\r\nHost: 127.0.0.1:1":                                      "FOREIGN_HOST",
 		"GET /inventory/a HTTP/1.1\r\nHost: evil.example:" + port:                             "FOREIGN_HOST",
