@@ -18,7 +18,7 @@ func (a *act) buildHeader() error {
 	if in != nil {
 		field = inject.Field(in)
 	}
-	a.header = make(http.Header, len(a.in.Header)+2)
+	a.header, a.secrets = make(http.Header, len(a.in.Header)+2), a.room[:0]
 	hygiene.ForwardHeaders(a.header, a.in.Header, field)
 	if hygiene.IsUpgrade(a.in) {
 		a.header["Connection"], a.header["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}

@@ -7,6 +7,8 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/hygiene"
@@ -28,7 +30,7 @@ func (a *act) stream() {
 		r.Header = http.Header{"Connection": a.header["Connection"], "Upgrade": a.header["Upgrade"]}
 	}
 	if r.ContentLength != 0 {
-		a.sent = requestBody{r.Body, a}
+		a.sent.ReadCloser, a.sent.act = r.Body, a
 		r.Body = &a.sent
 		// Otherwise net/http takes what is left of an HTTP/1 body as soon as an answer begins: from under the
 		// transport, which then closes the upstream's connection in the middle of that answer. HTTP/2 has no
@@ -36,6 +38,18 @@ func (a *act) stream() {
 		_ = http.NewResponseController(&a.writer).EnableFullDuplex()
 	}
 	a.handler.proxy.ServeHTTP(&a.writer, r)
+	if r.ContentLength != 0 && r.ProtoMajor == 1 && !a.sent.ended.Load() {
+		a.drain()
+	}
+}
+
+// drain lets the answer out, and waits a moment for the rest of the body, which the transport may still be
+// reading: net/http would wait for it without a deadline. The connection ends with this answer.
+func (a *act) drain() {
+	rc := http.NewResponseController(&a.writer)
+	_ = rc.Flush()
+	_ = rc.SetReadDeadline(time.Now().Add(abandonment))
+	_, _ = io.CopyN(io.Discard, a.in.Body, 256<<10)
 }
 
 type roundTripper struct{}
@@ -77,6 +91,10 @@ func receive(res *http.Response) error {
 		}
 		return nil
 	}
+	if a.in.ProtoMajor == 1 && a.in.ContentLength != 0 && !a.sent.ended.Load() {
+		// An answer before its request's end. What is left of the body must not be taken for a request.
+		res.Header["Connection"] = []string{"close"}
+	}
 	a.scrub(res.Trailer)
 	a.received = responseBody{ReadCloser: res.Body, act: a, res: res}
 	if a.in.ContentLength != 0 {
@@ -92,13 +110,18 @@ func receive(res *http.Response) error {
 // net/http ends the request's context with it, and what the transport then says first is a matter of luck.
 type requestBody struct {
 	io.ReadCloser
-	act *act
+	act   *act
+	ended atomic.Bool // with EOF
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.act.bytes.Add(int64(n))
-	if err != nil && err != io.EOF {
+	switch err {
+	case nil:
+	case io.EOF:
+		b.ended.Store(true)
+	default:
 		b.act.broken.Store(&err)
 	}
 	return n, err

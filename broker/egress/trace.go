@@ -2,6 +2,7 @@ package egress
 
 import (
 	"context"
+	"encoding/hex"
 	"net/http"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -16,24 +17,31 @@ import (
 // will see it: for a trace that is sampled, or for one that begins here. It is done by hand because the
 // instrumentation of net/http costs as much as a quarter of the proxying, sampled or not.
 func (a *act) trace(ctx context.Context) context.Context {
-	tracer := a.handler.cfg.Tracer
-	if a.in.Header["Traceparent"] == nil && tracer == nil {
-		return ctx
+	if a.in.Header["Traceparent"] != nil {
+		ctx = propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(a.in.Header))
 	}
-	ctx = propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(a.in.Header))
-	parent := trace.SpanContextFromContext(ctx)
+	parent, tracer := trace.SpanContextFromContext(ctx), a.handler.cfg.Tracer
 	if tracer == nil || parent.IsValid() && !parent.IsSampled() {
 		return ctx
 	}
-	ctx, a.span = tracer.Start(ctx, "egress", trace.WithSpanKind(trace.SpanKindServer))
+	ctx, a.span = tracer.Start(ctx, "egress", a.handler.spans...)
 	return ctx
 }
 
-// propagate names our span as the upstream's parent. Without one the caller's fields travel as they came.
+// propagate names our span as the upstream's parent (W3C Trace Context, section 3.2). Without one the
+// caller's fields travel as they came.
 func (a *act) propagate(h http.Header) {
-	if a.span != nil {
-		propagation.TraceContext{}.Inject(trace.ContextWithSpan(context.Background(), a.span), propagation.HeaderCarrier(h))
+	if a.span == nil || !a.span.SpanContext().IsValid() {
+		return
 	}
+	sc := a.span.SpanContext()
+	trc, id := sc.TraceID(), sc.SpanID()
+	var room [64]byte
+	b := append(room[:0], "00-"...)
+	b = hex.AppendEncode(b, trc[:])
+	b = hex.AppendEncode(append(b, '-'), id[:])
+	b = hex.AppendEncode(append(b, '-'), []byte{byte(sc.TraceFlags() & trace.FlagsSampled)})
+	h["Traceparent"] = []string{string(b)}
 }
 
 func (a *act) endSpan() {
