@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/intercom-broker/intercom/broker/hygiene"
 	"github.com/intercom-broker/intercom/broker/keyring"
@@ -24,7 +26,9 @@ type Broker struct {
 	parts *parts
 	mtls  *mtls.Metrics
 	limit *limiter // one share for both doors
-	bound map[string]net.Listener
+	// health is one for all servers of the mesh door.
+	health *health.Server
+	bound  map[string]net.Listener
 	// ring is set once the signing key was published, or could not be.
 	ring atomic.Pointer[keyring.Ring]
 }
@@ -41,7 +45,7 @@ func New(ctx context.Context, cfg Config) (_ *Broker, err error) {
 	if err := telemetry.CheckLoopback(cfg.Listen.admin()); err != nil && !cfg.Unsafe.AdminAnywhere {
 		return nil, fmt.Errorf("listen.admin: %w", err)
 	}
-	b := &Broker{cfg: cfg, limit: newLimiter(cfg.Limits.inFlight())}
+	b := &Broker{cfg: cfg, limit: newLimiter(cfg.Limits.inFlight()), health: health.NewServer()}
 	if b.bound, err = cfg.Listen.listen(ctx); err != nil {
 		return nil, err
 	}
@@ -59,16 +63,38 @@ func (b *Broker) Addresses() Addresses {
 	return Addresses{Mesh: at("mesh"), Egress: at("egress"), Web: at("web.address"), Admin: at("admin")}
 }
 
-// Run serves until ctx ends, drains within the grace, and closes everything.
+// Run serves until ctx ends, drains within the grace, and closes everything. The admin door is the first
+// to open and the last to close: before and after, /readyz says why we are not ready.
 func (b *Broker) Run(ctx context.Context) error {
 	defer b.parts.close()
 	defer closeAll(b.bound)
+	admin, endAdmin := context.WithCancel(context.WithoutCancel(ctx))
 	run, ctx := errgroup.WithContext(ctx)
-	if err := b.serveWeb(ctx, run); err != nil {
-		return err
+	adminEnded := make(chan error, 1)
+	go func() { adminEnded <- b.serveAdmin(admin, ctx) }()
+	run.Go(func() error {
+		select {
+		case err := <-adminEnded:
+			adminEnded <- nil
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	err := b.serveDoors(ctx, run)
+	endAdmin()
+	<-adminEnded
+	return err
+}
+
+// serveDoors opens the other doors and returns when they are closed again.
+func (b *Broker) serveDoors(ctx context.Context, run *errgroup.Group) error {
+	err := b.serveWeb(ctx, run)
+	if err == nil {
+		err = b.serveRest(ctx, run)
 	}
-	if err := b.serveRest(ctx, run); err != nil {
-		run.Go(func() error { return err }) // ends the web door
+	if err != nil {
+		run.Go(func() error { return err }) // ends the doors that are open
 	}
 	if err := run.Wait(); !errors.Is(err, context.Canceled) {
 		return err
@@ -113,7 +139,7 @@ func (b *Broker) serveRest(ctx context.Context, run *errgroup.Group) error {
 		b.parts.policy.Run, b.parts.services.Run, ring.Run, a.egress.Run,
 		func(ctx context.Context) error { return b.serveMesh(ctx, a) },
 		func(ctx context.Context) error { return b.serveEgress(ctx, a) },
-		b.serveAdmin,
+		b.tellHealth,
 	} {
 		run.Go(func() error { return part(ctx) })
 	}
@@ -134,16 +160,51 @@ func (b *Broker) serveEgress(ctx context.Context, a *acts) error {
 	return mtls.ServeHTTP(ctx, l, b.httpServer(b.egressDoor(a.egress)), b.cfg.grace())
 }
 
-func (b *Broker) serveAdmin(ctx context.Context) error {
+// serveAdmin serves until ctx ends; doors is the context that the other doors live by.
+func (b *Broker) serveAdmin(ctx, doors context.Context) error {
 	l := netutil.LimitListener(b.bound["admin"], maxAdminConns)
-	return serve(ctx, b.shortServer(b.parts.telemetry.Admin(b.checks())), l, time.Second)
+	return serve(ctx, b.shortServer(b.parts.telemetry.Admin(b.checks(doors))), l, time.Second)
 }
 
 // checks are what /readyz asks.
-func (b *Broker) checks() map[string]func() error {
+func (b *Broker) checks(doors context.Context) map[string]func() error {
 	return map[string]func() error{
+		"doors": func() error {
+			if doors.Err() != nil {
+				return errors.New("closing: calls in flight are waited for")
+			}
+			return nil
+		},
 		"identity": b.parts.identity.Ready, "audit": b.parts.audit.Ready, "store": b.parts.store.Ready,
-		"keys": b.ring.Load().Ready, "services": b.parts.services.Err,
+		"keys": b.keysReady, "services": b.parts.services.Err,
+	}
+}
+
+func (b *Broker) keysReady() error {
+	if ring := b.ring.Load(); ring != nil {
+		return ring.Ready()
+	}
+	return errors.New("the signing key is being published")
+}
+
+// tellHealth keeps the answer of gRPC's health service the same as that of /readyz until ctx ends.
+func (b *Broker) tellHealth(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		status := grpc_health_v1.HealthCheckResponse_SERVING
+		for _, check := range b.checks(ctx) {
+			if check() != nil {
+				status = grpc_health_v1.HealthCheckResponse_NOT_SERVING
+			}
+		}
+		b.health.SetServingStatus("", status)
+		select {
+		case <-ctx.Done():
+			b.health.Shutdown()
+			return nil
+		case <-tick.C:
+		}
 	}
 }
 

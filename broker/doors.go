@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
 
@@ -50,7 +49,7 @@ func (b *Broker) mesh(a *acts) func(...grpc.ServerOption) *grpc.Server {
 		for _, d := range a.mesh() {
 			d.Register(srv)
 		}
-		grpc_health_v1.RegisterHealthServer(srv, health.NewServer())
+		grpc_health_v1.RegisterHealthServer(srv, b.health)
 		if b.cfg.Reflection {
 			reflection.Register(srv)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/health/grpc_health_v1"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 
 	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
@@ -19,6 +21,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/brokertest"
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/mtls"
+	"github.com/intercom-broker/intercom/broker/strict"
 	"github.com/intercom-broker/intercom/broker/token"
 	intercomv1 "github.com/intercom-broker/intercom/proto/intercom/v1"
 )
@@ -148,4 +151,46 @@ func TestMetadataNamesTheIssuer(t *testing.T) {
 			t.Errorf("%s: %s, %v", path, body, err)
 		}
 	}
+}
+
+// TestClosing: while calls in flight are waited for, both ways of asking say that we are not ready.
+func TestClosing(t *testing.T) {
+	b := brokertest.Start(t, brokertest.Options{Policy: somePolicy, Services: someServices,
+		Change: func(c *broker.Config) { c.Grace = strict.Duration(3 * time.Second) }})
+	health := healthOf(t, b)
+	eventually(t, "serving", func() error { return servingIs(t, health, grpc_health_v1.HealthCheckResponse_SERVING) })
+	started := make(chan struct{}, 16)
+	go func() {
+		for range b.Client(t, "/orders").WatchServices(t.Context()) { // what is in flight
+			started <- struct{}{}
+		}
+	}()
+	<-started
+	b.Stop()
+	eventually(t, "closing is said", func() error {
+		status, body, _, err := get(t.Context(), application(), http.MethodGet, "http://"+b.Admin+"/readyz")
+		if err == nil && (status != http.StatusServiceUnavailable || !strings.Contains(body, "closing")) {
+			err = fmt.Errorf("%d %s", status, body)
+		}
+		return err
+	})
+}
+
+func healthOf(t *testing.T, b *brokertest.Broker) grpc_health_v1.HealthClient {
+	t.Helper()
+	source := b.Domain.Source(b.ID("/orders"))
+	config := mtls.Client(source, source, tlsconfig.AuthorizeID(b.ID("/broker")), "h2")
+	conn, err := grpc.NewClient("passthrough:///"+b.Mesh, grpc.WithTransportCredentials(mtls.ClientCredentials(config)))
+	must(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	return grpc_health_v1.NewHealthClient(conn)
+}
+
+func servingIs(t *testing.T, c grpc_health_v1.HealthClient, want grpc_health_v1.HealthCheckResponse_ServingStatus) error {
+	t.Helper()
+	res, err := c.Check(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+	if err == nil && res.GetStatus() != want {
+		err = fmt.Errorf("health says %v", res.GetStatus())
+	}
+	return err
 }

@@ -56,6 +56,8 @@ type Broker struct {
 	Dir string
 	// Store is the same sealed file that the broker reads.
 	Store *sealed.Store
+	// Stop asks the broker to end, as a SIGTERM does; the end of the test waits for it.
+	Stop context.CancelFunc
 }
 
 // Start starts a broker that ends with the test.
@@ -135,6 +137,7 @@ func (b *Broker) config(t testing.TB, o Options, socket string) broker.Config {
 func (b *Broker) run(t testing.TB, o Options) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
+	b.Stop = stop
 	api, err := b.Domain.Listen(filepath.Join(b.Dir, "b.sock"), b.Domain.ID("/broker"))
 	must(t, err)
 	ended := make(chan error, 2)
