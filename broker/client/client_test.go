@@ -57,6 +57,7 @@ func TestRefusalsComeBackAsMeant(t *testing.T) {
 }
 
 func TestRetries(t *testing.T) {
+	t.Parallel()
 	sealed := func(wait time.Duration) *fault.Error {
 		f := fault.New(fault.Unavailable, "VAULT_SEALED", "the store is sealed")
 		f.RetryAfter = wait
@@ -105,6 +106,7 @@ func TestRetries(t *testing.T) {
 // TestSlowBroker: one broker takes calls and no longer answers them; the other half of the time is for the
 // other one.
 func TestSlowBroker(t *testing.T) {
+	t.Parallel()
 	d := domain(t, embedded.Config{})
 	var stuck atomic.Bool
 	slow := start(t, d, "/broker", anywhere, &broker{exchange: func(ctx context.Context, _ int64) error {
@@ -132,6 +134,7 @@ func TestSlowBroker(t *testing.T) {
 }
 
 func TestCallerGoesAway(t *testing.T) {
+	t.Parallel()
 	d := domain(t, embedded.Config{})
 	b := start(t, d, "/broker", anywhere, &broker{exchange: func(ctx context.Context, _ int64) error {
 		<-ctx.Done()

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -146,11 +145,11 @@ func (e *egress) read(ctx context.Context, err error, broken bool) error {
 	case e.conn.client.impostor.Load() != nil:
 		return e.conn.client.unreachable(err)
 	case broken && !turnedAway(err):
-		return fault.New(fault.Unavailable, ReasonBroken, "the request was sent, and the connection broke before it was answered").Because(stripURL(err))
+		return fault.New(fault.Unavailable, ReasonBroken, "the request was sent, and the connection broke before it was answered").Because(err)
 	}
 	return fault.Newf(fault.Unavailable, "EGRESS_UNREACHABLE",
 		"no credential broker took the request at %s: check that it runs, and that this is its egress listener",
-		strings.Join(e.conn.client.cfg.EgressAddresses, ", ")).Because(stripURL(err))
+		strings.Join(e.conn.client.cfg.EgressAddresses, ", ")).Because(err)
 }
 
 // turnedAway reports whether the other side ended the TLS connection by an alert. In TLS 1.3 our
@@ -158,14 +157,6 @@ func (e *egress) read(ctx context.Context, err error, broken bool) error {
 func turnedAway(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "remote error"
-}
-
-// stripURL takes the request's URL, whose query may hold anything, out of what is logged.
-func stripURL(err error) error {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		return u.Err
-	}
-	return err
 }
 
 func (d *door) avoid(now time.Time) bool {

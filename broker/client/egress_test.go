@@ -171,6 +171,7 @@ func TestEgressUpgrades(t *testing.T) {
 // TestEgressRotation: new requests use the new SVID, one that is under way is finished on the old one, and
 // then the old connections are gone.
 func TestEgressRotation(t *testing.T) {
+	t.Parallel()
 	d := domain(t, embedded.Config{})
 	b := start(t, d, "/broker", anywhere, &broker{})
 	release, began := make(chan struct{}), make(chan struct{}, 1)

@@ -46,6 +46,7 @@ func more(t *testing.T, what string, done *atomic.Int64, n int64) {
 }
 
 func TestOneOfTwoBrokersIsKilled(t *testing.T) {
+	t.Parallel()
 	d := domain(t, embedded.Config{})
 	one, two := start(t, d, "/broker", anywhere, &broker{}), start(t, d, "/broker", anywhere, &broker{})
 	c := dial(t, d, client.Config{Addresses: []string{one.mesh.addr(), two.mesh.addr()}})
@@ -62,6 +63,7 @@ func TestOneOfTwoBrokersIsKilled(t *testing.T) {
 
 // TestTheOnlyBrokerRestarts: a restart within the client's patience is not noticed.
 func TestTheOnlyBrokerRestarts(t *testing.T) {
+	t.Parallel()
 	d := domain(t, embedded.Config{})
 	b := start(t, d, "/broker", anywhere, &broker{})
 	c := dial(t, d, client.Config{Addresses: []string{b.mesh.addr()}})

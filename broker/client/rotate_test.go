@@ -72,6 +72,7 @@ func TestRotationUnderLoad(t *testing.T) {
 // TestShortLifeUnderLoad lets SVIDs end while calls are made: besides the rotation, brokers ask connections
 // to go at half of their life.
 func TestShortLifeUnderLoad(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes three half lives of an SVID, 5 s")
 	}
@@ -80,6 +81,7 @@ func TestShortLifeUnderLoad(t *testing.T) {
 
 // TestFormerStaysUntilTheNextIsPrepared: preparation fails for a while.
 func TestFormerStaysUntilTheNextIsPrepared(t *testing.T) {
+	t.Parallel()
 	d := domain(t, embedded.Config{})
 	b := start(t, d, "/broker", anywhere, &broker{})
 	c := dial(t, d, client.Config{Addresses: []string{b.mesh.addr()}})
@@ -111,6 +113,7 @@ func TestFormerStaysUntilTheNextIsPrepared(t *testing.T) {
 
 // TestFormerAtItsEnd: the next Conn is taken even unprepared when the former one's life is nearly over.
 func TestFormerAtItsEnd(t *testing.T) {
+	t.Parallel()
 	d := domain(t, embedded.Config{SVIDLife: 3 * time.Second})
 	b := start(t, d, "/broker", anywhere, &broker{})
 	c := dial(t, d, client.Config{Addresses: []string{b.mesh.addr()}})
@@ -125,6 +128,7 @@ func TestFormerAtItsEnd(t *testing.T) {
 // TestNextIsNotUsedWithoutABroker: brokers that cannot verify the new SVID are no reason to give up the
 // old one.
 func TestNextIsNotUsedWithoutABroker(t *testing.T) {
+	t.Parallel()
 	d := domain(t, embedded.Config{})
 	b := start(t, d, "/broker", anywhere, &broker{})
 	c := dial(t, d, client.Config{Addresses: []string{b.mesh.addr()}, Timeout: 300 * time.Millisecond, Patience: -1})

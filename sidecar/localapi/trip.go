@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
 	"strings"
 
 	"github.com/intercom-broker/intercom/broker/client"
@@ -63,9 +62,6 @@ func refusesToken(h http.Header) bool {
 
 // unanswered says why the service gave no answer, to a request that was sent or was not.
 func (rt *route) unanswered(ctx context.Context, err error, sent bool) error {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err
-	}
 	where := rt.base.Scheme + "://" + rt.base.Host
 	switch {
 	case ctx.Err() != nil:
