@@ -210,7 +210,7 @@ func FuzzTokenQueryNamesOneAudience(f *testing.F) {
 		values, err := url.ParseQuery(q)
 		one := err == nil && len(values["audience"]) == 1 && values.Get("audience") != ""
 		switch body := rec.Body.String(); {
-		case strings.Contains(body, "BAD_QUERY"), strings.Contains(body, "CACHE_FULL"):
+		case strings.Contains(body, "BAD_REQUEST"), strings.Contains(body, "BAD_QUERY"), strings.Contains(body, "CACHE_FULL"):
 		case strings.Contains(body, "BROKER_"): // it went on to the broker
 			if !one || len(values)-len(values["scope"]) > 1 {
 				t.Fatalf("query %q was taken", q)
