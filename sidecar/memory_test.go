@@ -75,11 +75,11 @@ func status(t *testing.T, pid int, field string) int64 {
 	return 0
 }
 
-// startBinary builds cmd/intercom-sidecar and starts it.
+// startBinary builds cmd/intercom-sidecar as the Taskfile does, and starts it.
 func startBinary(t *testing.T, config string) (*exec.Cmd, *bytes.Buffer) {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "intercom-sidecar")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../cmd/intercom-sidecar").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-tags", "grpcnotrace", "-o", binary, "../cmd/intercom-sidecar").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %s", out)
 	}
 	cmd := exec.Command(binary, "--config", config)
