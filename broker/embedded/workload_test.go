@@ -131,8 +131,15 @@ func TestJWTSourceAndBundleSource(t *testing.T) {
 		}
 		<-time.After(5 * time.Millisecond)
 	}
-	if bundle, err := bundles.GetBundleForTrustDomain(b.Name()); err != nil || len(bundle.X509Authorities()) != 2 {
-		t.Errorf("b's bundle here: %v, %v", bundle, err)
+	for { // the X.509 authorities come in a stream of their own
+		bundle, err := bundles.GetBundleForTrustDomain(b.Name())
+		if err == nil && len(bundle.X509Authorities()) == 2 {
+			break
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("b's bundle here: %v, %v", bundle, err)
+		}
+		<-time.After(5 * time.Millisecond)
 	}
 }
 
