@@ -9,8 +9,9 @@
 //	      MaxAge + Poll               Rotate                 TokenLife + skew
 //
 // A next key is known for MaxAge + Poll before it signs: for Poll until the last replica has read it, and
-// for MaxAge until the last verifier has fetched it from one of them. The key of a first start signs at
-// once, since verifiers fetch once more when they meet a kid that they do not know.
+// for MaxAge until the last verifier has fetched it from one of them. The key of a first start signs as soon
+// as the other replicas serve it, two seconds after it was published, since verifiers fetch once more when
+// they meet a kid that they do not know, and must then find it at whichever replica they ask.
 //
 // Each key in the store says until when it counts. Its replica moves that ahead of time while it lives, a
 // retired key's is the end of the last token that it signed, and a killed replica's key stays until what

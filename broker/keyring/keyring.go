@@ -6,6 +6,7 @@ import (
 	"crypto"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -98,7 +99,8 @@ type Ring struct {
 }
 
 // Open makes a key, publishes its public half if the shared store answers, and reads those of the others.
-// A store that does not answer is no error: see [Ring.Ready].
+// Where there are others it returns when they serve the key too. A store that does not answer is no
+// error: see [Ring.Ready].
 func Open(ctx context.Context, cfg Config) (*Ring, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -109,30 +111,55 @@ func Open(ctx context.Context, cfg Config) (*Ring, error) {
 		return nil, err
 	}
 	r.turn(ctx)
+	if until := r.current.Load().settled; !until.IsZero() {
+		wait(ctx, until.Sub(r.cfg.Now()))
+	}
 	return r, nil
+}
+
+// wait returns after d, or when ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // Run rotates and polls until ctx ends.
 func (r *Ring) Run(ctx context.Context) error {
-	tick := time.NewTicker(r.cfg.Poll)
-	defer tick.Stop()
 	for {
-		select {
-		case <-tick.C:
-			r.turn(ctx)
-		case <-ctx.Done():
+		wait(ctx, r.pause())
+		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		r.turn(ctx)
 	}
 }
 
-// fresh is how old an answer of the shared store may be when a verifier asks for the keys.
-const fresh = time.Second
+// pause is how long the shared store is left alone: while it is away only briefly, since nobody knows our
+// keys until it is back.
+func (r *Ring) pause() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.away != nil {
+		return min(fresh, r.cfg.Poll)
+	}
+	return r.cfg.Poll
+}
 
-// Refresh asks the shared store again when its last answer is older than a second. A replica that has
-// just started signs at once, and a verifier that meets its first token asks for the keys once and then
-// not again for a while: what it gets must have the new key in it. While the store is away, or another
-// caller is asking, Refresh does nothing.
+const (
+	// fresh is how old an answer of the shared store may be when a verifier asks for the keys.
+	fresh = time.Second
+	// settle is how long after its publication a key is in what every other replica serves to who asks:
+	// each of them reads the store again by then, after fresh for a verifier or after a pause of as long.
+	settle = 2 * fresh
+)
+
+// Refresh asks the shared store again when its last answer is older than a second. A verifier that meets
+// the first token of a replica asks for the keys once and then not again for a while: what it gets must
+// have the new key in it. While the store is away, or another caller is asking, Refresh does nothing.
 func (r *Ring) Refresh(ctx context.Context) {
 	if !r.mu.TryLock() {
 		return
@@ -197,5 +224,13 @@ func (r *Ring) Lookup(kid string) (key crypto.PublicKey, alg string, ok bool) {
 	return k.key, k.alg, ok
 }
 
-// Ready says that the other replicas do not know our key yet, or nil.
-func (r *Ring) Ready() error { return r.current.Load().ready }
+// Ready says that the other replicas may not serve our key yet, or nil.
+func (r *Ring) Ready() error {
+	s := r.current.Load()
+	if s.ready == nil && r.cfg.Now().Before(s.settled) {
+		return errUnsettled
+	}
+	return s.ready
+}
+
+var errUnsettled = errors.New("keyring: the other replicas may not serve our signing key yet")

@@ -40,6 +40,8 @@ type snapshot struct {
 	jwks   []byte
 	etag   string
 	ready  error
+	// settled is when every other replica serves the active key; zero: there is none to wait for.
+	settled time.Time
 }
 
 // horizon is until when a key counts that signs until the lease is renewed.
@@ -228,6 +230,10 @@ func (r *Ring) swap() {
 	s.jwks = encodeSet(s.keys)
 	sum := sha256.Sum256(s.jwks)
 	s.etag = `"` + hex.EncodeToString(sum[:8]) + `"`
+	// The store was read after our key was written: who is not in it will read our key when it comes.
+	if alone := len(s.keys) == len(r.own()); !alone && !r.active.known.IsZero() {
+		s.settled = r.active.known.Add(settle)
+	}
 	if r.active.known.IsZero() {
 		s.ready = fmt.Errorf("keyring: the other replicas do not know our signing key yet: %w", r.away)
 	}

@@ -20,8 +20,9 @@ import (
 const (
 	maxSet       = 1 << 20          // bytes of a JWK set: some 5,000 keys
 	fetchTimeout = 5 * time.Second  // of one fetch, whoever waits for it
-	fetchFloor   = 10 * time.Second // between two fetches, whatever kids arrive and whatever max-age says
-	retryFloor   = time.Second      // between two fetches of which the first failed
+	fetchFloor   = 10 * time.Second // between two fetches in the long run, whatever kids arrive and whatever max-age says
+	fetchBurst   = 3                // fetches that may follow each other faster: replicas are replaced one after the other
+	retryFloor   = time.Second      // between any two fetches
 	staleLimit   = time.Hour        // for which a set is used that cannot be fetched anew
 )
 
@@ -29,9 +30,9 @@ const (
 //
 // The set is fetched anew when its max-age (10 s to 1 h; 60 s where the server names none) is over: behind
 // the back of callers for as long again, before their eyes later, so that a key that was withdrawn is
-// gone after twice the max-age at the latest. An unknown kid makes it fetch once more at once, but never
-// twice within 10 s, so that made-up kids cost the issuer nothing. When the issuer does not answer, the
-// last set is good for an hour.
+// gone after twice the max-age at the latest. An unknown kid makes it fetch once more at once, three times in
+// a row and then once in 10 s, so that made-up kids cost the issuer nothing. When the issuer does not
+// answer, the last set is good for an hour.
 type Remote struct {
 	// URL is where the set is.
 	URL string
@@ -48,6 +49,7 @@ type Remote struct {
 	maxAge  time.Duration
 	fetched time.Time     // when keys came
 	tried   time.Time     // when the last fetch began
+	paid    time.Time     // until when the fetches so far have used up their share of time
 	failure error         // how it ended
 	flight  chan struct{} // closed when the fetch under way ends; nil: none is
 }
@@ -114,14 +116,14 @@ func (r *Remote) fetch() <-chan struct{} {
 	if r.flight != nil {
 		return r.flight
 	}
-	floor := fetchFloor
-	if r.failure != nil {
-		floor = retryFloor
-	}
 	now := r.now()
-	if !r.tried.IsZero() && now.Sub(r.tried) < floor {
+	soon := !r.tried.IsZero() && now.Sub(r.tried) < retryFloor
+	const ahead = (fetchBurst - 1) * fetchFloor
+	debt := max(r.paid.Sub(now), 0)
+	if soon || debt > ahead && r.failure == nil {
 		return nil
 	}
+	r.paid = now.Add(min(debt, ahead) + fetchFloor)
 	flight := make(chan struct{})
 	r.flight, r.tried = flight, now
 	go func() {
