@@ -156,6 +156,7 @@ func TestSweep(t *testing.T) {
 	}
 	tmp := shortTemp(t)
 	t.Setenv("TMPDIR", tmp)
+	alive := stack.StartVault(t, stack.VaultOptions{}) // first: where it is built, what is planted before it would be old by then
 	dead, foreign := filepath.Join(tmp, "icst-dead"), filepath.Join(tmp, "icst-foreign")
 	for _, dir := range []string{dead, foreign} {
 		if err := os.Mkdir(dir, 0o700); err != nil {
@@ -165,7 +166,6 @@ func TestSweep(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dead, "owner"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	alive := stack.StartVault(t, stack.VaultOptions{})
 	for _, dir := range []string{dead, foreign, filepath.Dir(alive.CACert)} {
 		old := time.Now().Add(-time.Hour)
 		if err := os.Chtimes(dir, old, old); err != nil {
