@@ -34,11 +34,11 @@ func BenchmarkSidecarMemory(b *testing.B) {
 	if runtime.GOOS != "linux" {
 		b.Skip("reads /proc")
 	}
-	l := startLone(b)
-	stop := l.connect(b, 1) // what is made once is not a sidecar's
+	l := startLone(b, loneOptions{policy: somePolicy, services: someServices})
+	_, stop := l.connect(b, 1) // what is made once is not a sidecar's
 	stop()
 	before := l.settled(b)
-	stop = l.connect(b, connected)
+	_, stop = l.connect(b, connected)
 	after := l.settled(b)
 	stop()
 	b.ReportMetric(0, "ns/op") // memory, not time: once is enough, whatever b.N is
@@ -55,7 +55,16 @@ type lone struct {
 	mesh, admin string
 }
 
-func startLone(b *testing.B) *lone {
+// loneOptions say what it is started with.
+type loneOptions struct {
+	policy, services string
+	// store returns the store's part of the configuration; nil means a sealed file.
+	store func(*embedded.Domain) string
+	// env is added to the environment.
+	env []string
+}
+
+func startLone(b *testing.B, o loneOptions) *lone {
 	b.Helper()
 	dir, err := os.MkdirTemp("", "im-") // the path of a Unix socket has 107 bytes
 	must(b, err)
@@ -71,14 +80,14 @@ func startLone(b *testing.B) *lone {
 	_, err = sealed.CreateKey(filepath.Join(dir, "key"))
 	must(b, err)
 	for name, content := range map[string]string{
-		"policy/policy.csv": somePolicy, "services/services.yaml": someServices, "broker.yaml": l.file(b),
+		"policy/policy.csv": o.policy, "services/services.yaml": o.services, "broker.yaml": l.file(b, o),
 	} {
 		must(b, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700))
 		must(b, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
 	}
 	l.Process, err = stack.Start(b.Context(), stack.Command{
 		Name: "intercom-broker", Path: binary, Args: []string{"--config", "broker.yaml", "--unsafe-web-plaintext"}, Dir: dir,
-		Log: filepath.Join(dir, "log"),
+		Log: filepath.Join(dir, "log"), Env: append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir}, o.env...),
 		Ready: func(ctx context.Context) error {
 			return is(ctx, application(), http.StatusOK, "http://"+l.admin+"/readyz")
 		},
@@ -96,30 +105,34 @@ func (l *lone) serveIdentity(b *testing.B) {
 	b.Cleanup(stop)
 }
 
-func (l *lone) file(b *testing.B) string {
+func (l *lone) file(b *testing.B, o loneOptions) string {
+	store := fmt.Sprintf(`sealed: { path: store, key: "file:%s/key" }`, l.dir)
+	if o.store != nil {
+		store = o.store(l.domain)
+	}
 	return fmt.Sprintf(`version: 1
 issuer: https://broker.intercom.test
 identity: { socket: "unix://%[1]s/b.sock" }
 listen: { mesh: "%[2]s", egress: "%[3]s", web: { address: "%[4]s" }, admin: "%[5]s" }
 policy: policy
 services: services
-store: { sealed: { path: store, key: "file:%[1]s/key" } }
+store: { %[6]s }
 audit: { dir: audit }
-`, l.dir, l.mesh, freeAddress(b), freeAddress(b), l.admin)
+`, l.dir, l.mesh, freeAddress(b), freeAddress(b), l.admin, store)
 }
 
 // connect connects so many sidecars, and returns when each of them has its list of services.
-func (l *lone) connect(b *testing.B, sidecars int) (stop func()) {
+func (l *lone) connect(b *testing.B, sidecars int) (clients []*client.Client, stop func()) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(b.Context())
-	clients := make([]*client.Client, sidecars)
+	clients = make([]*client.Client, sidecars)
 	var all errgroup.Group
 	all.SetLimit(16)
 	for i := range clients {
 		all.Go(func() (err error) {
 			clients[i], err = client.New(client.Config{
 				Addresses: []string{l.mesh}, Source: l.domain.Source(l.domain.ID(fmt.Sprintf("/service-%d", i))),
-				Brokers: tlsconfig.AuthorizeID(l.domain.ID("/broker")),
+				Brokers: tlsconfig.AuthorizeID(l.domain.ID("/broker")), Timeout: time.Minute, Patience: time.Minute,
 			})
 			if err != nil {
 				return err
@@ -137,7 +150,7 @@ func (l *lone) connect(b *testing.B, sidecars int) (stop func()) {
 		})
 	}
 	must(b, all.Wait())
-	return func() {
+	return clients, func() {
 		cancel()
 		for _, c := range clients {
 			_ = c.Close()
@@ -167,10 +180,16 @@ func (l *lone) settled(b *testing.B) (m memory) {
 		}
 		<-time.After(250 * time.Millisecond)
 	}
-	_, text, _, err := get(b.Context(), application(), http.MethodGet, "http://"+l.admin+"/metrics")
-	must(b, err)
+	text := l.metrics(b)
 	m.live = number(b, text, "\ngo_memstats_heap_inuse_bytes ") + number(b, text, "\ngo_memstats_stack_inuse_bytes ")
 	return m
+}
+
+func (l *lone) metrics(b *testing.B) string {
+	b.Helper()
+	_, text, _, err := get(b.Context(), application(), http.MethodGet, "http://"+l.admin+"/metrics")
+	must(b, err)
+	return text
 }
 
 // number returns the number after name.
