@@ -42,20 +42,25 @@ func (b *Broker) acts(ring *keyring.Ring) (*acts, error) {
 	if err != nil {
 		return nil, err
 	}
+	users, err := b.users()
+	if err != nil {
+		return nil, err
+	}
+	own := exchange.OwnTokens(issuer, token.LocalKeys(lookup(ring)), nil)
 	a := &acts{
 		exchange: &exchange.Service{
 			Point: p.point, Services: p.services.Current, Signer: ring, Issuer: issuer,
 			Metrics: exchange.NewMetrics(p.registry()),
 			Subjects: map[string]exchange.SubjectVerifier{
-				exchange.TypeAccessToken: exchange.OwnTokens(issuer, token.LocalKeys(lookup(ring)), nil),
-				exchange.TypeJWT:         exchange.JWTSVIDs(svids),
+				exchange.TypeAccessToken: exchange.UserTokens(users, own),
+				exchange.TypeJWT:         exchange.UserTokens(users, exchange.JWTSVIDs(svids)),
 			},
 		},
 		vend:     &vend.Service{Point: p.point, Store: p.cache, Services: p.services.Current, Metrics: vends},
 		sidecars: &vend.Sidecars{Services: p.services, Policy: p.policy, Logger: log, Metrics: vends},
 		pdp:      &pdp.Service{Point: p.point, Policy: p.policy, Find: b.find},
 	}
-	roots, err := upstreamRoots(b.cfg.UpstreamCA)
+	roots, err := roots("upstream_ca", b.cfg.UpstreamCA)
 	if err != nil {
 		return nil, err
 	}
@@ -83,22 +88,22 @@ func (b *Broker) find(_ context.Context, id string) ([]audit.Entry, error) {
 	return audit.Find(b.cfg.Audit.Dir, id)
 }
 
-// upstreamRoots returns the system's authorities with those of file beside them, and nil, which means the
-// system's alone, when there is no file.
-func upstreamRoots(file string) (*x509.CertPool, error) {
+// roots returns the system's authorities with those of file beside them, and nil, which means the system's
+// alone, when there is no file. key is what names the file in the configuration.
+func roots(key, file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil //nolint:nilnil // crypto/tls reads nil as the system's
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
-		return nil, fmt.Errorf("upstream_ca: %w", err)
+		return nil, fmt.Errorf("%s: %w", key, err)
 	}
 	pem, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("upstream_ca: %w", err)
+		return nil, fmt.Errorf("%s: %w", key, err)
 	}
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("upstream_ca: %s has no certificate", file)
+		return nil, fmt.Errorf("%s: %s has no certificate", key, file)
 	}
 	return pool, nil
 }

@@ -31,6 +31,9 @@ type Config struct {
 	Policy string `yaml:"policy" required:"true" doc:"The directory of the policy: *.csv, and model.conf for a model of your own."`
 	// Services is the directory of service files.
 	Services string `yaml:"services" required:"true" doc:"The directory of service files."`
+	// Issuers are the OpenID issuers whose users' access tokens are subject tokens; none means that workloads
+	// act for themselves and for each other only.
+	Issuers []OpenIDIssuer `yaml:"issuers" doc:"The OpenID issuers whose users' access tokens may be exchanged."`
 	// UpstreamCA is a PEM file; empty means that only the system's authorities vouch for https upstreams.
 	UpstreamCA string `yaml:"upstream_ca" doc:"A PEM file with authorities that may vouch for https upstreams, besides the system's."`
 	// Store holds the credentials.
@@ -219,6 +222,9 @@ func readBounded(path string) ([]byte, error) {
 
 func (c *Config) paths() []*string {
 	paths := []*string{&c.Identity.Cert, &c.Identity.Key, &c.Listen.Web.Cert, &c.Listen.Web.Key, &c.Policy, &c.Services, &c.UpstreamCA, &c.Audit.Dir}
+	for i := range c.Issuers {
+		paths = append(paths, &c.Issuers[i].CA)
+	}
 	if c.Store.Sealed != nil {
 		paths = append(paths, &c.Store.Sealed.Path)
 	}

@@ -10,4 +10,8 @@
 // audience and it ends within five minutes, and only from trust domains that are allowed by name. It may
 // be used more than once while it lives, as its issuers cache it. Its text is no id: an ECDSA signature
 // has a twin that verifies as well.
+//
+// A user is never a caller: it stands behind one. [Users] turns an access token of a configured OpenID issuer
+// into an identity.User. Whatever else the same issuer signs with the same keys, an ID token or a logout
+// token, is not one, nor is an access token that is meant for somebody else.
 package authn

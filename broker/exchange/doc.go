@@ -24,4 +24,17 @@
 //   - `exchange` on the target's audience, for the subject.
 //
 // A subject that is the caller itself gains nothing by it, and needs the first only.
+//
+// # On behalf of a user
+//
+// The subject token may be an access token of an OpenID issuer, or a token of ours that names such a user.
+// Then one decision takes two allows, for the caller and for the user (package policy). The new token's
+// `sub` is the user's name as policies write it, as a URI, so that two issuers' users cannot be taken for
+// each other; `sub_id` has its two parts (RFC 9493, section 3.2.2) for services that want them; and `groups`
+// travels on whole, since a rule may deny a group and the next exchange must know. Other claims do not: a
+// condition that reads them fails there, which denies.
+//
+// A subject token's `may_act` (RFC 8693, section 4.4) must name the caller. An actor token may be given and
+// must be the caller's own: the caller has proven itself already, and a token that names another one would
+// let whoever got hold of it act in that one's name.
 package exchange

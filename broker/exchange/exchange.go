@@ -90,6 +90,10 @@ func (s *Service) Exchange(ctx context.Context, r Request) (issued Issued, err e
 	if err != nil {
 		return Issued{}, err
 	}
+	actorEnd, err := s.actor(ctx, r)
+	if err != nil {
+		return Issued{}, err
+	}
 	// 4. May they?
 	grants, err := s.check(ctx, to.entity(found), subject)
 	if err != nil {
@@ -98,6 +102,9 @@ func (s *Service) Exchange(ctx context.Context, r Request) (issued Issued, err e
 	defer func() { err = grants.done(err) }()
 	if !known {
 		return Issued{}, fault.New(fault.InvalidTarget, "", noTarget)
+	}
+	if err := subject.permits(grants[0].Principal, s.Issuer); err != nil {
+		return Issued{}, err
 	}
 	// 5. How much?
 	scope, err := narrow(r.Scope, found.Token.Scope, subject)
@@ -111,7 +118,7 @@ func (s *Service) Exchange(ctx context.Context, r Request) (issued Issued, err e
 		return Issued{}, err
 	}
 	// 7. Mint.
-	signed, expiry, err := s.mint(ctx, order{caller, subject, found.Token.Audience, scope, cnf})
+	signed, expiry, err := s.mint(ctx, order{caller, subject, actorEnd, found.Token.Audience, scope, cnf})
 	if err != nil {
 		return Issued{}, err
 	}
@@ -139,12 +146,12 @@ func (g grants) done(err error) error {
 // check asks for everything that the exchange needs. A refusal records the outcome of what was allowed
 // before it.
 func (s *Service) check(ctx context.Context, target policy.Entity, subject *Subject) (grants, error) {
-	own, err := s.Point.Check(ctx, policy.ActionExchange, target)
+	own, err := s.Point.Check(subject.asking(ctx), policy.ActionExchange, target)
 	if err != nil {
 		return nil, untold(err)
 	}
 	all := grants{own}
-	if subject == nil || subject.Workload.ID == own.Principal.Workload.ID {
+	if subject == nil || subject.is(own.Principal) {
 		return all, nil
 	}
 	for _, audience := range subject.Audience {
@@ -153,6 +160,9 @@ func (s *Service) check(ctx context.Context, target policy.Entity, subject *Subj
 			return nil, all.refused(notMeant(err))
 		}
 		all = append(all, meant)
+	}
+	if subject.User != nil { // who was asked about beside the caller already
+		return all, nil
 	}
 	theirs, err := s.Point.Check(subject.context(ctx, own.Principal), policy.ActionExchange, target)
 	if err != nil {

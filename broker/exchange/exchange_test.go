@@ -129,7 +129,7 @@ func TestRefusedRequests(t *testing.T) {
 		"a token without type":        {exchange.Request{Audience: []string{"ledger"}, SubjectToken: raw}, fault.InvalidRequest, ""},
 		"a type without token":        {exchange.Request{Audience: []string{"ledger"}, SubjectTokenType: exchange.TypeJWT}, fault.InvalidRequest, ""},
 		"an actor type without token": {exchange.Request{Audience: []string{"ledger"}, ActorTokenType: exchange.TypeJWT}, fault.InvalidRequest, ""},
-		"an actor token":              {exchange.Request{Audience: []string{"ledger"}, ActorToken: raw, ActorTokenType: exchange.TypeJWT}, fault.Unsupported, "ACTOR_TOKEN_UNSUPPORTED"},
+		"an actor token for nobody":   {exchange.Request{Audience: []string{"ledger"}, ActorToken: raw, ActorTokenType: exchange.TypeJWT}, fault.InvalidRequest, ""},
 		"an ID token as subject":      {exchange.Request{Audience: []string{"ledger"}, SubjectToken: raw, SubjectTokenType: "urn:ietf:params:oauth:token-type:id_token"}, fault.Unsupported, "TOKEN_TYPE_UNSUPPORTED"},
 		"a refresh token wanted":      {exchange.Request{Audience: []string{"ledger"}, RequestedTokenType: "urn:ietf:params:oauth:token-type:refresh_token"}, fault.Unsupported, "TOKEN_TYPE_UNSUPPORTED"},
 		"no token of ours":            {exchange.Request{Audience: []string{"ledger"}, SubjectToken: raw, SubjectTokenType: exchange.TypeAccessToken}, fault.InvalidRequest, "SUBJECT_TOKEN_INVALID"},

@@ -50,6 +50,10 @@ p, spiffe://a.test/inventory, exchange, audience/bare, allow
 p, spiffe://a.test/inventory, introspect, audience/inventory, allow
 p, spiffe://a.test/thief, exchange, audience/ledger, allow
 p, spiffe://a.test/poor, exchange, audience/inventory, allow
+p, user:https://idp.test|ada, exchange, audience/ledger, allow
+p, user:https://idp.test|ada, exchange, audience/hidden, allow
+p, group:staff, exchange, audience/inventory, allow
+p, group:banned, exchange, audience/*, deny
 `
 )
 

@@ -33,7 +33,8 @@ func (s *Service) Mint(ctx context.Context, g *pep.Grant, audience string, scope
 // order is what a token shall say.
 type order struct {
 	caller   identity.Principal
-	subject  *Subject // nil: the caller itself
+	subject  *Subject  // nil: the caller itself
+	actor    time.Time // when the actor token ends; zero: there is none
 	audience string
 	scope    []string
 	cnf      string
@@ -51,8 +52,9 @@ func (s *Service) mint(ctx context.Context, o order) (secret.Value, time.Time, e
 		if err != nil {
 			return secret.Value{}, time.Time{}, err
 		}
-		claims.Subject, claims.Act = o.subject.Workload.ID.String(), act
-		claims.Expiry = earliest(claims.Expiry, o.subject.Workload.NotAfter)
+		claims.Act = act
+		o.subject.name(&claims)
+		claims.Expiry = earliest(claims.Expiry, o.subject.notAfter(), o.actor)
 	}
 	// A NumericDate counts whole seconds here: rounding up would outlive the proof.
 	claims.Expiry = claims.Expiry.Truncate(time.Second)
@@ -77,30 +79,41 @@ func (s *Service) maxLife() time.Duration {
 	return s.MaxLife
 }
 
-// peek returns the one audience that an unverified token names.
-func peek(raw string) (string, error) {
-	bad := fault.New(fault.Unauthenticated, "", "not a token of ours")
+// unverified is what a token says of itself before anybody has vouched for it.
+type unverified struct {
+	Issuer   string          `json:"iss"`
+	Audience json.RawMessage `json:"aud"`
+}
+
+// peek reads it.
+func peek(raw string) (told unverified, err error) {
 	parts := strings.Split(raw, ".")
 	if len(parts) != 3 {
-		return "", bad
+		return told, notOurs(nil)
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil {
-		return "", bad.Because(err)
+		return told, notOurs(err)
 	}
-	var claims struct {
-		Audience json.RawMessage `json:"aud"`
+	if err := json.Unmarshal(payload, &told); err != nil {
+		return told, notOurs(err)
 	}
-	if err := json.Unmarshal(payload, &claims); err != nil {
-		return "", bad.Because(err)
-	}
+	return told, nil
+}
+
+func notOurs(cause error) error {
+	return fault.New(fault.Unauthenticated, "", "not a token of ours").Because(cause)
+}
+
+// one returns the one audience that the token names.
+func (u unverified) one() (string, bool) {
 	var one string
-	if json.Unmarshal(claims.Audience, &one) == nil && one != "" {
-		return one, nil
+	if json.Unmarshal(u.Audience, &one) == nil && one != "" {
+		return one, true
 	}
 	var many []string
-	if json.Unmarshal(claims.Audience, &many) == nil && len(many) == 1 && many[0] != "" {
-		return many[0], nil
+	if json.Unmarshal(u.Audience, &many) == nil && len(many) == 1 && many[0] != "" {
+		return many[0], true
 	}
-	return "", bad
+	return "", false
 }

@@ -43,8 +43,8 @@ func (r Request) parse() (target, error) {
 	switch {
 	case len(r.SubjectToken.Reveal()) > token.MaxBytes || len(r.ActorToken.Reveal()) > token.MaxBytes:
 		return target{}, fault.New(fault.TooLarge, "", "a token of at most 16 KiB is read")
-	case !r.ActorToken.IsZero():
-		return target{}, fault.New(fault.Unsupported, "ACTOR_TOKEN_UNSUPPORTED", "actor tokens are not in this version: the caller is the actor")
+	case r.SubjectToken.IsZero() && !r.ActorToken.IsZero():
+		return target{}, invalid("an actor token without a subject token: there is nobody to act for")
 	case r.RequestedTokenType != "" && r.RequestedTokenType != TypeAccessToken:
 		return target{}, fault.New(fault.Unsupported, "TOKEN_TYPE_UNSUPPORTED", "only access tokens are issued in this version")
 	case r.Bind > BindX5T:

@@ -139,7 +139,7 @@ func TestSubjectTokensThatDoNotCount(t *testing.T) {
 	}{
 		"another's key":  {mint(other.ring, func(*token.Claims) {}), fault.InvalidRequest, "SUBJECT_TOKEN_INVALID"},
 		"another issuer": {mint(b.ring, func(c *token.Claims) { c.Issuer = "https://other.test" }), fault.InvalidRequest, "SUBJECT_TOKEN_INVALID"},
-		"no workload":    {mint(b.ring, func(c *token.Claims) { c.Subject = "ada" }), fault.Unsupported, "SUBJECT_UNSUPPORTED"},
+		"no workload":    {mint(b.ring, func(c *token.Claims) { c.Subject = "ada" }), fault.InvalidRequest, "SUBJECT_TOKEN_INVALID"},
 		"two audiences":  {mint(b.ring, func(c *token.Claims) { c.Audience = []string{"inventory", "ledger"} }), fault.InvalidRequest, "SUBJECT_TOKEN_INVALID"},
 		"no JWT":         {secret.FromString("a.b.c"), fault.InvalidRequest, "SUBJECT_TOKEN_INVALID"},
 	} {

@@ -15,6 +15,7 @@
 //	iss, aud   the issuer that the service names, and the service itself
 //	exp, iat   there, and within 30 s of the clock; nbf too where it is there
 //	sub, client_id, jti   there
+//	sub_id     absent for a workload; for a user an iss_sub that says the same as sub (RFC 9493)
 //	cnf        absent, or the x5t#S256 of the certificate that the connection was made with (RFC 8705)
 //	act        at most 8 actors (RFC 8693, section 4.1)
 //

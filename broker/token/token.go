@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -34,6 +35,18 @@ type Actor struct {
 	Act     *Actor
 }
 
+// User is a user of an OpenID issuer, as `sub_id` names it (RFC 9493, section 3.2.2).
+type User struct{ Issuer, Subject string }
+
+// Name is the user as `sub` of our tokens: the form of policies, user:ISSUER|SUB, written as a URI, which a
+// `sub` with a colon has to be (RFC 7519, section 2). Two issuers' users never share one.
+func (u User) Name() string { return "user:" + u.Issuer + "%7C" + url.PathEscape(u.Subject) }
+
+// isNamed reports whether the name is nobody else's: an issuer with a bar could end in two places.
+func (u User) isNamed() bool {
+	return u.Issuer != "" && u.Subject != "" && !strings.Contains(strings.ToUpper(u.Issuer), "%7C") && !strings.Contains(u.Issuer, "|")
+}
+
 // depth counts the actors, and stops counting where it is clear that there are too many.
 func (a *Actor) depth() (n int) {
 	for ; a != nil && n <= MaxActors; a = a.Act {
@@ -53,7 +66,11 @@ type Claims struct {
 	NotBefore time.Time // zero: none
 	ID        string    // empty when minting: a random one
 	Scope     []string
-	Act       *Actor
+	// User is the subject where that is a user of an OpenID issuer; nil: a workload. Subject is its Name.
+	User *User
+	// Groups are the user's (RFC 9068, section 2.2.3.1).
+	Groups []string
+	Act    *Actor
 	// Confirmation is the x5t#S256 of the certificate that the token is bound to; empty: not bound.
 	Confirmation string
 }
@@ -95,6 +112,8 @@ func (c Claims) check() error {
 		return unmintable("its life is " + life.String())
 	case c.Confirmation != "" && !isThumbprint(c.Confirmation):
 		return unmintable("its confirmation is no SHA-256 in base64url")
+	case c.User != nil && (!c.User.isNamed() || c.Subject != c.User.Name()):
+		return unmintable("its user has no name, or another than the subject")
 	case c.Act.depth() > MaxActors:
 		return fault.Newf(fault.InvalidRequest, "TOKEN_ACTORS", "more than %d actors stand between the subject and the caller", MaxActors)
 	}

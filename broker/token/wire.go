@@ -22,6 +22,8 @@ type written struct {
 	NotBefore    int64         `json:"nbf,omitempty"`
 	ID           string        `json:"jti"`
 	Scope        string        `json:"scope,omitempty"`
+	User         *subjectID    `json:"sub_id,omitempty"`
+	Groups       []string      `json:"groups,omitempty"`
 	Act          *wireActor    `json:"act,omitempty"`
 	Confirmation *confirmedX5T `json:"cnf,omitempty"`
 }
@@ -31,6 +33,15 @@ type wireActor struct {
 	Issuer  string     `json:"iss,omitempty"`
 	Act     *wireActor `json:"act,omitempty"`
 }
+
+// subjectID is a subject identifier of the format iss_sub (RFC 9493, section 3.2.2).
+type subjectID struct {
+	Format  string `json:"format"`
+	Issuer  string `json:"iss"`
+	Subject string `json:"sub"`
+}
+
+const issSub = "iss_sub"
 
 type confirmedX5T struct {
 	Thumbprint string `json:"x5t#S256"`
@@ -47,6 +58,8 @@ type wire struct {
 	NotBefore    *jwt.NumericDate `json:"nbf"`
 	ID           string           `json:"jti"`
 	Scope        string           `json:"scope"`
+	User         *subjectID       `json:"sub_id"`
+	Groups       []string         `json:"groups"`
 	Act          *wireActor       `json:"act"`
 	Confirmation confirmation     `json:"cnf"`
 }
@@ -92,6 +105,9 @@ func (c Claims) wire() written {
 	if c.Confirmation != "" {
 		w.Confirmation = &confirmedX5T{c.Confirmation}
 	}
+	if c.User != nil {
+		w.User, w.Groups = &subjectID{issSub, c.User.Issuer, c.User.Subject}, c.Groups
+	}
 	return w
 }
 
@@ -111,12 +127,29 @@ func (w *wire) claims() (Claims, error) {
 	if err != nil {
 		return Claims{}, err
 	}
+	user, err := w.user()
+	if err != nil {
+		return Claims{}, err
+	}
 	c := Claims{
+		User: user, Groups: w.Groups,
 		Issuer: w.Issuer, Subject: w.Subject, Audience: w.Audience, ClientID: w.ClientID,
 		Expiry: w.Expiry.Time, IssuedAt: w.IssuedAt.Time, NotBefore: date(w.NotBefore), ID: w.ID,
 		Scope: strings.Fields(w.Scope), Act: act, Confirmation: string(w.Confirmation),
 	}
 	return c, nil
+}
+
+// user holds that sub and sub_id name the same one: a service may read either.
+func (w *wire) user() (*User, error) {
+	if w.User == nil {
+		return nil, nil //nolint:nilnil // a workload
+	}
+	u := &User{Issuer: w.User.Issuer, Subject: w.User.Subject}
+	if w.User.Format != issSub || !u.isNamed() || w.Subject != u.Name() {
+		return nil, errors.New("sub_id is no iss_sub of the subject (RFC 9493, section 3.2.2)")
+	}
+	return u, nil
 }
 
 func date(d *jwt.NumericDate) time.Time {
