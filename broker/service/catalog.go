@@ -70,6 +70,7 @@ func Parse(files map[string][]byte) (*Catalog, error) {
 	}
 	c := &Catalog{revision: hex.EncodeToString(sum.Sum(nil)[:8])}
 	errs = append(errs, c.index(all)...)
+	errs = append(errs, conflicts(c.all)...)
 	if len(errs) > 0 {
 		return nil, errs
 	}
@@ -97,6 +98,37 @@ func (c *Catalog) index(all []*Service) (errs strict.Errors) {
 		c.byAudience[s.Token.Audience] = s
 		if origin := s.Upstream.Origin(); origin != "" {
 			c.byOrigin[origin] = append(c.byOrigin[origin], s)
+		}
+	}
+	return errs
+}
+
+// conflicts refuses matches of which neither is more specific than the other: which of the two services a
+// browser reaches must not depend on the order of files.
+func conflicts(all []*Service) (errs strict.Errors) {
+	type claim struct{ host, path, method string }
+	type owner struct {
+		service *Service
+		pos     string
+	}
+	taken := map[claim]owner{}
+	for _, s := range all {
+		if s.Browser == nil {
+			continue
+		}
+		for _, m := range s.Browser.Matches {
+			methods := m.Methods
+			if len(methods) == 0 {
+				methods = []string{""}
+			}
+			for _, method := range methods {
+				at := claim{m.Host, m.Path, method}
+				if first, ok := taken[at]; ok && first.pos != m.Pos {
+					errs = append(errs, s.RefuseAt(m.Pos, "match %s is that of service %q at %s: neither is more specific", m.Path, first.service.Name, first.pos))
+					break
+				}
+				taken[at] = owner{s, m.Pos}
+			}
 		}
 	}
 	return errs

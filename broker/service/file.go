@@ -22,11 +22,14 @@ type document struct {
 
 // entry is one service. The one-line form is its upstream alone.
 type entry struct {
-	Upstream upstream `yaml:"upstream" doc:"Where the service is: an http or https URL, or a mapping with url and dial."`
-	Token    *token   `yaml:"token" doc:"We mint a token for the service; this is what none of token, inject and vend means."`
-	Inject   *inject  `yaml:"inject" doc:"The credential is put into the request on the way; the application never sees it."`
-	Vend     *vend    `yaml:"vend" doc:"The application gets the credential, leased."`
-	Match    later    `yaml:"match" jsonschema:"-"`
+	Upstream upstream   `yaml:"upstream" doc:"Where the service is: an http or https URL, or a mapping with url and dial."`
+	Token    *token     `yaml:"token" doc:"We mint a token for the service; this is what none of token, inject and vend means."`
+	Inject   *inject    `yaml:"inject" doc:"The credential is put into the request on the way; the application never sees it."`
+	Vend     *vend      `yaml:"vend" doc:"The application gets the credential, leased."`
+	Match    matches    `yaml:"match" doc:"Which requests of browsers go to the service, through the gateway; none where absent."`
+	Require  *require   `yaml:"require" doc:"Who may send them; every user who has logged in where absent."`
+	Pass     *pass      `yaml:"pass" doc:"What travels beyond what always does."`
+	User     *userToken `yaml:"user" doc:"What the service gets of the user: mint (a token of ours, the default), exchange, access_token or none."`
 
 	line bool
 }
@@ -124,7 +127,9 @@ func (e *entry) UnmarshalYAML(n *yaml.Node) error {
 	if err := strict.Node(n, (*plain)(e)); err != nil {
 		return err
 	}
-	return e.check(n)
+	// What a one-line service has beside its line is for browsers: it is one line still.
+	e.line = e.Token == nil && e.Inject == nil && e.Vend == nil && e.Match != nil && strict.Field(n, "upstream").Kind == yaml.ScalarNode
+	return errors.Join(e.check(n), e.checkBrowser(n))
 }
 
 // UnmarshalYAML implements [yaml.Unmarshaler].
@@ -148,7 +153,9 @@ func parseFile(name string, data []byte) ([]*Service, error) {
 	services := make([]*Service, 0, len(d.Services))
 	for key, e := range d.Services {
 		n := d.keys[key]
-		services = append(services, e.service(key, d.Owner, fmt.Sprintf("%s:%d:%d", name, n.Line, n.Column)))
+		s := e.service(key, d.Owner, fmt.Sprintf("%s:%d:%d", name, n.Line, n.Column))
+		s.Browser = e.browser(name, key)
+		services = append(services, s)
 	}
 	return services, nil
 }

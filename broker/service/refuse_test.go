@@ -38,7 +38,6 @@ func TestRefusals(t *testing.T) {
 		{"inject later", `{ upstream: "https://a", inject: { oauth2: { token_url: x } } }`, `f:4:49: inject.oauth2 of service "x": not in this version`},
 		{"inject later, too", `{ upstream: "https://a", inject: { sigv4: { region: x } } }`, `f:4:48: inject.sigv4 of service "x": not in this version`},
 		{"inject unknown", `{ upstream: "https://a", inject: { baisc: {} } }`, `f:4:41: unknown key "baisc" in inject of service "x"; did you mean "basic"?`},
-		{"a browser's match", `{ upstream: "https://a", match: { host: a } }`, `f:4:38: match of service "x": not in this version`},
 		{"a bearer of nothing", `{ upstream: "https://a", inject: { bearer: {} } }`, `f:4:49: service "x": bearer: want one of credential and mint`},
 		{"a bearer of both", `{ upstream: "https://a", inject: { bearer: { credential: a, mint: { audience: b } } } }`, `f:4:49: service "x": bearer: want one of credential and mint`},
 		{"a mint for nobody", `{ upstream: "https://a", inject: { bearer: { mint: { audience: "" } } } }`, `f:4:57: service "x": mint: want an audience`},

@@ -24,12 +24,18 @@ const (
 
 // refuse returns an error about the service as a whole.
 func (s *Service) refuse(format string, args ...any) *strict.Error {
+	return s.RefuseAt(s.Pos, format, args...)
+}
+
+// RefuseAt returns an error about the service at a place that was read from its file: the Pos of one of its
+// parts.
+func (s *Service) RefuseAt(pos, format string, args ...any) *strict.Error {
 	e := &strict.Error{Where: fmt.Sprintf("service %q", s.Name), Message: fmt.Sprintf(format, args...)}
-	// Pos was written by us: file:line:column, and the file's name may hold colons too.
-	at := strings.LastIndexByte(s.Pos, ':')
-	line := strings.LastIndexByte(s.Pos[:at], ':')
-	e.File = s.Pos[:line]
-	_, _ = fmt.Sscanf(s.Pos[line:], ":%d:%d", &e.Line, &e.Column)
+	// pos was written by us: file:line:column, and the file's name may hold colons too.
+	at := strings.LastIndexByte(pos, ':')
+	line := strings.LastIndexByte(pos[:at], ':')
+	e.File = pos[:line]
+	_, _ = fmt.Sscanf(pos[line:], ":%d:%d", &e.Line, &e.Column)
 	return e
 }
 

@@ -13,7 +13,23 @@ func (entry) JSONSchemaExtend(s *jsonschema.Schema) { orURL(s) }
 // JSONSchemaExtend adds the one-line form.
 func (upstream) JSONSchemaExtend(s *jsonschema.Schema) { orURL(s) }
 
-func orURL(s *jsonschema.Schema) {
+func orURL(s *jsonschema.Schema) { orText(s, urlPattern) }
+
+func orText(s *jsonschema.Schema, pattern string) {
 	long := *s
-	*s = jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "string", Pattern: urlPattern}, &long}}
+	*s = jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "string", Pattern: pattern}, &long}}
+}
+
+// JSONSchemaExtend adds the form of a path alone.
+func (match) JSONSchemaExtend(s *jsonschema.Schema) { orText(s, "^/") }
+
+// JSONSchemaExtend adds the words that say it all.
+func (userToken) JSONSchemaExtend(s *jsonschema.Schema) {
+	orText(s, "^("+string(UserMint)+"|"+string(UserOwn)+"|"+string(UserNone)+")$")
+}
+
+// JSONSchemaExtend adds the form of one match that stands in no list.
+func (matches) JSONSchemaExtend(s *jsonschema.Schema) {
+	list := *s
+	*s = jsonschema.Schema{OneOf: []*jsonschema.Schema{list.Items, &list}}
 }

@@ -49,6 +49,8 @@ type Service struct {
 	Vend   *Vend
 	// Stale is how long a value may be used after its source went silent; zero means not at all.
 	Stale time.Duration
+	// Browser is how browsers reach the service; nil means not at all.
+	Browser *Browser
 	// Pos is where the service stands: file:line:column.
 	Pos string
 
