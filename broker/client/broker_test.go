@@ -28,6 +28,7 @@ type broker struct {
 	intercomv1.UnimplementedTokenExchangeServer
 	intercomv1.UnimplementedCredentialsServer
 	intercomv1.UnimplementedSidecarServer
+	intercomv1.UnimplementedDecisionsServer
 
 	calls    atomic.Int64
 	exchange func(ctx context.Context, n int64) error // nil: fine
@@ -49,6 +50,15 @@ func (b *broker) Exchange(ctx context.Context, _ *intercomv1.ExchangeRequest) (*
 		return nil, err
 	}
 	return &intercomv1.ExchangeResponse{AccessToken: mtls.Thumbprint(cert)}, nil
+}
+
+// WatchPolicy sends a policy that is larger than a message of gRPC's by default, unless the caller holds it.
+func (b *broker) WatchPolicy(req *intercomv1.WatchPolicyRequest, s grpc.ServerStreamingServer[intercomv1.WatchPolicyResponse]) error {
+	resp := &intercomv1.WatchPolicyResponse{Revision: "large"}
+	if req.GetRevision() != "large" {
+		resp.Archive = make([]byte, 6<<20)
+	}
+	return s.Send(resp)
 }
 
 func (b *broker) WatchServices(_ *intercomv1.WatchServicesRequest, s grpc.ServerStreamingServer[intercomv1.WatchServicesResponse]) error {
@@ -128,6 +138,7 @@ func start(t *testing.T, d *embedded.Domain, path, address string, b *broker) *b
 			intercomv1.RegisterTokenExchangeServer(s, b)
 			intercomv1.RegisterCredentialsServer(s, b)
 			intercomv1.RegisterSidecarServer(s, b)
+			intercomv1.RegisterDecisionsServer(s, b)
 			return s
 		})
 	}()

@@ -16,19 +16,12 @@ import (
 	"github.com/intercom-broker/intercom/broker/policy"
 )
 
-// Policy decides and explains, now and under earlier revisions; *policy.Engine is one.
-type Policy interface {
-	policy.Decider
-	Explain(context.Context, policy.Request) (policy.Explanation, error)
-	At(revision string) (*policy.Snapshot, bool)
-}
-
 // Service answers questions about the policy.
 type Service struct {
 	// Point decides who may ask, and records; required.
 	Point *pep.Point
 	// Policy answers; required.
-	Policy Policy
+	Policy *policy.Engine
 	// Find returns the audit entries of a decision id; nil means that decisions cannot be looked up here.
 	Find func(ctx context.Context, id string) ([]audit.Entry, error)
 	// Now is the clock; nil means time.Now.

@@ -82,9 +82,14 @@ func as(ctx context.Context, name string) context.Context {
 func (b *bench) client(t *testing.T, name string) intercomv1.DecisionsClient {
 	t.Helper()
 	l := bufconn.Listen(1 << 20)
-	server := grpc.NewServer(grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-		return next(as(ctx, name), req)
-	}))
+	server := grpc.NewServer(
+		grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+			return next(as(ctx, name), req)
+		}),
+		grpc.StreamInterceptor(func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+			return next(srv, &stream{ss, as(ss.Context(), name)})
+		}),
+	)
 	b.Register(server)
 	go func() { _ = server.Serve(l) }()
 	t.Cleanup(server.Stop)
@@ -96,6 +101,13 @@ func (b *bench) client(t *testing.T, name string) intercomv1.DecisionsClient {
 	t.Cleanup(func() { _ = conn.Close() })
 	return intercomv1.NewDecisionsClient(conn)
 }
+
+type stream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s *stream) Context() context.Context { return s.ctx }
 
 // change puts rules in force.
 func (b *bench) change(t *testing.T, text string) {

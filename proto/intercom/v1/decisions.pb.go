@@ -22,6 +22,116 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// WatchPolicyRequest says what the caller has.
+type WatchPolicyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The revision that the caller holds: it is not sent again. Empty: none.
+	Revision      string `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchPolicyRequest) Reset() {
+	*x = WatchPolicyRequest{}
+	mi := &file_intercom_v1_decisions_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchPolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchPolicyRequest) ProtoMessage() {}
+
+func (x *WatchPolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_intercom_v1_decisions_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchPolicyRequest.ProtoReflect.Descriptor instead.
+func (*WatchPolicyRequest) Descriptor() ([]byte, []int) {
+	return file_intercom_v1_decisions_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *WatchPolicyRequest) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+// WatchPolicyResponse is one policy.
+type WatchPolicyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The decision that lets the caller read it.
+	Provenance *Provenance `protobuf:"bytes,1,opt,name=provenance,proto3" json:"provenance,omitempty"`
+	// Names the policy; the caller checks it against what the archive comes to.
+	Revision string `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The files as a txtar archive; empty when the caller holds this revision.
+	Archive       []byte `protobuf:"bytes,3,opt,name=archive,proto3" json:"archive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchPolicyResponse) Reset() {
+	*x = WatchPolicyResponse{}
+	mi := &file_intercom_v1_decisions_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchPolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchPolicyResponse) ProtoMessage() {}
+
+func (x *WatchPolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_intercom_v1_decisions_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchPolicyResponse.ProtoReflect.Descriptor instead.
+func (*WatchPolicyResponse) Descriptor() ([]byte, []int) {
+	return file_intercom_v1_decisions_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *WatchPolicyResponse) GetProvenance() *Provenance {
+	if x != nil {
+		return x.Provenance
+	}
+	return nil
+}
+
+func (x *WatchPolicyResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *WatchPolicyResponse) GetArchive() []byte {
+	if x != nil {
+		return x.Archive
+	}
+	return nil
+}
+
 // Entity is a subject or a resource.
 type Entity struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -35,7 +145,7 @@ type Entity struct {
 
 func (x *Entity) Reset() {
 	*x = Entity{}
-	mi := &file_intercom_v1_decisions_proto_msgTypes[0]
+	mi := &file_intercom_v1_decisions_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -47,7 +157,7 @@ func (x *Entity) String() string {
 func (*Entity) ProtoMessage() {}
 
 func (x *Entity) ProtoReflect() protoreflect.Message {
-	mi := &file_intercom_v1_decisions_proto_msgTypes[0]
+	mi := &file_intercom_v1_decisions_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -60,7 +170,7 @@ func (x *Entity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entity.ProtoReflect.Descriptor instead.
 func (*Entity) Descriptor() ([]byte, []int) {
-	return file_intercom_v1_decisions_proto_rawDescGZIP(), []int{0}
+	return file_intercom_v1_decisions_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Entity) GetType() string {
@@ -95,7 +205,7 @@ type Action struct {
 
 func (x *Action) Reset() {
 	*x = Action{}
-	mi := &file_intercom_v1_decisions_proto_msgTypes[1]
+	mi := &file_intercom_v1_decisions_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -107,7 +217,7 @@ func (x *Action) String() string {
 func (*Action) ProtoMessage() {}
 
 func (x *Action) ProtoReflect() protoreflect.Message {
-	mi := &file_intercom_v1_decisions_proto_msgTypes[1]
+	mi := &file_intercom_v1_decisions_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -120,7 +230,7 @@ func (x *Action) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action.ProtoReflect.Descriptor instead.
 func (*Action) Descriptor() ([]byte, []int) {
-	return file_intercom_v1_decisions_proto_rawDescGZIP(), []int{1}
+	return file_intercom_v1_decisions_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Action) GetName() string {
@@ -150,7 +260,7 @@ type EvaluateRequest struct {
 
 func (x *EvaluateRequest) Reset() {
 	*x = EvaluateRequest{}
-	mi := &file_intercom_v1_decisions_proto_msgTypes[2]
+	mi := &file_intercom_v1_decisions_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -162,7 +272,7 @@ func (x *EvaluateRequest) String() string {
 func (*EvaluateRequest) ProtoMessage() {}
 
 func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_intercom_v1_decisions_proto_msgTypes[2]
+	mi := &file_intercom_v1_decisions_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -175,7 +285,7 @@ func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateRequest.ProtoReflect.Descriptor instead.
 func (*EvaluateRequest) Descriptor() ([]byte, []int) {
-	return file_intercom_v1_decisions_proto_rawDescGZIP(), []int{2}
+	return file_intercom_v1_decisions_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *EvaluateRequest) GetSubject() *Entity {
@@ -218,7 +328,7 @@ type EvaluateResponse struct {
 
 func (x *EvaluateResponse) Reset() {
 	*x = EvaluateResponse{}
-	mi := &file_intercom_v1_decisions_proto_msgTypes[3]
+	mi := &file_intercom_v1_decisions_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -230,7 +340,7 @@ func (x *EvaluateResponse) String() string {
 func (*EvaluateResponse) ProtoMessage() {}
 
 func (x *EvaluateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_intercom_v1_decisions_proto_msgTypes[3]
+	mi := &file_intercom_v1_decisions_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -243,7 +353,7 @@ func (x *EvaluateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateResponse.ProtoReflect.Descriptor instead.
 func (*EvaluateResponse) Descriptor() ([]byte, []int) {
-	return file_intercom_v1_decisions_proto_rawDescGZIP(), []int{3}
+	return file_intercom_v1_decisions_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *EvaluateResponse) GetProvenance() *Provenance {
@@ -274,7 +384,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_intercom_v1_decisions_proto_msgTypes[4]
+	mi := &file_intercom_v1_decisions_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -286,7 +396,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_intercom_v1_decisions_proto_msgTypes[4]
+	mi := &file_intercom_v1_decisions_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -299,7 +409,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_intercom_v1_decisions_proto_rawDescGZIP(), []int{4}
+	return file_intercom_v1_decisions_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ExplainRequest) GetAbout() isExplainRequest_About {
@@ -361,7 +471,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_intercom_v1_decisions_proto_msgTypes[5]
+	mi := &file_intercom_v1_decisions_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -373,7 +483,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_intercom_v1_decisions_proto_msgTypes[5]
+	mi := &file_intercom_v1_decisions_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -386,7 +496,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_intercom_v1_decisions_proto_rawDescGZIP(), []int{5}
+	return file_intercom_v1_decisions_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ExplainResponse) GetProvenance() *Provenance {
@@ -443,7 +553,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_intercom_v1_decisions_proto_msgTypes[6]
+	mi := &file_intercom_v1_decisions_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -455,7 +565,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_intercom_v1_decisions_proto_msgTypes[6]
+	mi := &file_intercom_v1_decisions_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -468,7 +578,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_intercom_v1_decisions_proto_rawDescGZIP(), []int{6}
+	return file_intercom_v1_decisions_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Rule) GetFile() string {
@@ -504,7 +614,7 @@ type NearMiss struct {
 
 func (x *NearMiss) Reset() {
 	*x = NearMiss{}
-	mi := &file_intercom_v1_decisions_proto_msgTypes[7]
+	mi := &file_intercom_v1_decisions_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -516,7 +626,7 @@ func (x *NearMiss) String() string {
 func (*NearMiss) ProtoMessage() {}
 
 func (x *NearMiss) ProtoReflect() protoreflect.Message {
-	mi := &file_intercom_v1_decisions_proto_msgTypes[7]
+	mi := &file_intercom_v1_decisions_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -529,7 +639,7 @@ func (x *NearMiss) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NearMiss.ProtoReflect.Descriptor instead.
 func (*NearMiss) Descriptor() ([]byte, []int) {
-	return file_intercom_v1_decisions_proto_rawDescGZIP(), []int{7}
+	return file_intercom_v1_decisions_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *NearMiss) GetRule() *Rule {
@@ -550,7 +660,15 @@ var File_intercom_v1_decisions_proto protoreflect.FileDescriptor
 
 const file_intercom_v1_decisions_proto_rawDesc = "" +
 	"\n" +
-	"\x1bintercom/v1/decisions.proto\x12\vintercom.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1cintercom/v1/provenance.proto\"e\n" +
+	"\x1bintercom/v1/decisions.proto\x12\vintercom.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1cintercom/v1/provenance.proto\"0\n" +
+	"\x12WatchPolicyRequest\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\tR\brevision\"\x84\x01\n" +
+	"\x13WatchPolicyResponse\x127\n" +
+	"\n" +
+	"provenance\x18\x01 \x01(\v2\x17.intercom.v1.ProvenanceR\n" +
+	"provenance\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\x12\x18\n" +
+	"\aarchive\x18\x03 \x01(\fR\aarchive\"e\n" +
 	"\x06Entity\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x127\n" +
@@ -593,10 +711,11 @@ const file_intercom_v1_decisions_proto_rawDesc = "" +
 	"\x04text\x18\x03 \x01(\tR\x04text\"K\n" +
 	"\bNearMiss\x12%\n" +
 	"\x04rule\x18\x01 \x01(\v2\x11.intercom.v1.RuleR\x04rule\x12\x18\n" +
-	"\adiffers\x18\x02 \x01(\tR\adiffers2\x9a\x01\n" +
+	"\adiffers\x18\x02 \x01(\tR\adiffers2\xee\x01\n" +
 	"\tDecisions\x12G\n" +
 	"\bEvaluate\x12\x1c.intercom.v1.EvaluateRequest\x1a\x1d.intercom.v1.EvaluateResponse\x12D\n" +
-	"\aExplain\x12\x1b.intercom.v1.ExplainRequest\x1a\x1c.intercom.v1.ExplainResponseBBZ@github.com/intercom-broker/intercom/proto/intercom/v1;intercomv1b\x06proto3"
+	"\aExplain\x12\x1b.intercom.v1.ExplainRequest\x1a\x1c.intercom.v1.ExplainResponse\x12R\n" +
+	"\vWatchPolicy\x12\x1f.intercom.v1.WatchPolicyRequest\x1a .intercom.v1.WatchPolicyResponse0\x01BBZ@github.com/intercom-broker/intercom/proto/intercom/v1;intercomv1b\x06proto3"
 
 var (
 	file_intercom_v1_decisions_proto_rawDescOnce sync.Once
@@ -610,41 +729,46 @@ func file_intercom_v1_decisions_proto_rawDescGZIP() []byte {
 	return file_intercom_v1_decisions_proto_rawDescData
 }
 
-var file_intercom_v1_decisions_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_intercom_v1_decisions_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_intercom_v1_decisions_proto_goTypes = []any{
-	(*Entity)(nil),           // 0: intercom.v1.Entity
-	(*Action)(nil),           // 1: intercom.v1.Action
-	(*EvaluateRequest)(nil),  // 2: intercom.v1.EvaluateRequest
-	(*EvaluateResponse)(nil), // 3: intercom.v1.EvaluateResponse
-	(*ExplainRequest)(nil),   // 4: intercom.v1.ExplainRequest
-	(*ExplainResponse)(nil),  // 5: intercom.v1.ExplainResponse
-	(*Rule)(nil),             // 6: intercom.v1.Rule
-	(*NearMiss)(nil),         // 7: intercom.v1.NearMiss
-	(*structpb.Struct)(nil),  // 8: google.protobuf.Struct
-	(*Provenance)(nil),       // 9: intercom.v1.Provenance
+	(*WatchPolicyRequest)(nil),  // 0: intercom.v1.WatchPolicyRequest
+	(*WatchPolicyResponse)(nil), // 1: intercom.v1.WatchPolicyResponse
+	(*Entity)(nil),              // 2: intercom.v1.Entity
+	(*Action)(nil),              // 3: intercom.v1.Action
+	(*EvaluateRequest)(nil),     // 4: intercom.v1.EvaluateRequest
+	(*EvaluateResponse)(nil),    // 5: intercom.v1.EvaluateResponse
+	(*ExplainRequest)(nil),      // 6: intercom.v1.ExplainRequest
+	(*ExplainResponse)(nil),     // 7: intercom.v1.ExplainResponse
+	(*Rule)(nil),                // 8: intercom.v1.Rule
+	(*NearMiss)(nil),            // 9: intercom.v1.NearMiss
+	(*Provenance)(nil),          // 10: intercom.v1.Provenance
+	(*structpb.Struct)(nil),     // 11: google.protobuf.Struct
 }
 var file_intercom_v1_decisions_proto_depIdxs = []int32{
-	8,  // 0: intercom.v1.Entity.properties:type_name -> google.protobuf.Struct
-	8,  // 1: intercom.v1.Action.properties:type_name -> google.protobuf.Struct
-	0,  // 2: intercom.v1.EvaluateRequest.subject:type_name -> intercom.v1.Entity
-	1,  // 3: intercom.v1.EvaluateRequest.action:type_name -> intercom.v1.Action
-	0,  // 4: intercom.v1.EvaluateRequest.resource:type_name -> intercom.v1.Entity
-	8,  // 5: intercom.v1.EvaluateRequest.context:type_name -> google.protobuf.Struct
-	9,  // 6: intercom.v1.EvaluateResponse.provenance:type_name -> intercom.v1.Provenance
-	2,  // 7: intercom.v1.ExplainRequest.question:type_name -> intercom.v1.EvaluateRequest
-	9,  // 8: intercom.v1.ExplainResponse.provenance:type_name -> intercom.v1.Provenance
-	6,  // 9: intercom.v1.ExplainResponse.rule:type_name -> intercom.v1.Rule
-	7,  // 10: intercom.v1.ExplainResponse.near_misses:type_name -> intercom.v1.NearMiss
-	6,  // 11: intercom.v1.NearMiss.rule:type_name -> intercom.v1.Rule
-	2,  // 12: intercom.v1.Decisions.Evaluate:input_type -> intercom.v1.EvaluateRequest
-	4,  // 13: intercom.v1.Decisions.Explain:input_type -> intercom.v1.ExplainRequest
-	3,  // 14: intercom.v1.Decisions.Evaluate:output_type -> intercom.v1.EvaluateResponse
-	5,  // 15: intercom.v1.Decisions.Explain:output_type -> intercom.v1.ExplainResponse
-	14, // [14:16] is the sub-list for method output_type
-	12, // [12:14] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	10, // 0: intercom.v1.WatchPolicyResponse.provenance:type_name -> intercom.v1.Provenance
+	11, // 1: intercom.v1.Entity.properties:type_name -> google.protobuf.Struct
+	11, // 2: intercom.v1.Action.properties:type_name -> google.protobuf.Struct
+	2,  // 3: intercom.v1.EvaluateRequest.subject:type_name -> intercom.v1.Entity
+	3,  // 4: intercom.v1.EvaluateRequest.action:type_name -> intercom.v1.Action
+	2,  // 5: intercom.v1.EvaluateRequest.resource:type_name -> intercom.v1.Entity
+	11, // 6: intercom.v1.EvaluateRequest.context:type_name -> google.protobuf.Struct
+	10, // 7: intercom.v1.EvaluateResponse.provenance:type_name -> intercom.v1.Provenance
+	4,  // 8: intercom.v1.ExplainRequest.question:type_name -> intercom.v1.EvaluateRequest
+	10, // 9: intercom.v1.ExplainResponse.provenance:type_name -> intercom.v1.Provenance
+	8,  // 10: intercom.v1.ExplainResponse.rule:type_name -> intercom.v1.Rule
+	9,  // 11: intercom.v1.ExplainResponse.near_misses:type_name -> intercom.v1.NearMiss
+	8,  // 12: intercom.v1.NearMiss.rule:type_name -> intercom.v1.Rule
+	4,  // 13: intercom.v1.Decisions.Evaluate:input_type -> intercom.v1.EvaluateRequest
+	6,  // 14: intercom.v1.Decisions.Explain:input_type -> intercom.v1.ExplainRequest
+	0,  // 15: intercom.v1.Decisions.WatchPolicy:input_type -> intercom.v1.WatchPolicyRequest
+	5,  // 16: intercom.v1.Decisions.Evaluate:output_type -> intercom.v1.EvaluateResponse
+	7,  // 17: intercom.v1.Decisions.Explain:output_type -> intercom.v1.ExplainResponse
+	1,  // 18: intercom.v1.Decisions.WatchPolicy:output_type -> intercom.v1.WatchPolicyResponse
+	16, // [16:19] is the sub-list for method output_type
+	13, // [13:16] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_intercom_v1_decisions_proto_init() }
@@ -653,7 +777,7 @@ func file_intercom_v1_decisions_proto_init() {
 		return
 	}
 	file_intercom_v1_provenance_proto_init()
-	file_intercom_v1_decisions_proto_msgTypes[4].OneofWrappers = []any{
+	file_intercom_v1_decisions_proto_msgTypes[6].OneofWrappers = []any{
 		(*ExplainRequest_DecisionId)(nil),
 		(*ExplainRequest_Question)(nil),
 	}
@@ -663,7 +787,7 @@ func file_intercom_v1_decisions_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_intercom_v1_decisions_proto_rawDesc), len(file_intercom_v1_decisions_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

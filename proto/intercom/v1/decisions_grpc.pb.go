@@ -19,8 +19,9 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Decisions_Evaluate_FullMethodName = "/intercom.v1.Decisions/Evaluate"
-	Decisions_Explain_FullMethodName  = "/intercom.v1.Decisions/Explain"
+	Decisions_Evaluate_FullMethodName    = "/intercom.v1.Decisions/Evaluate"
+	Decisions_Explain_FullMethodName     = "/intercom.v1.Decisions/Explain"
+	Decisions_WatchPolicy_FullMethodName = "/intercom.v1.Decisions/WatchPolicy"
 )
 
 // DecisionsClient is the client API for Decisions service.
@@ -33,6 +34,9 @@ type DecisionsClient interface {
 	Evaluate(ctx context.Context, in *EvaluateRequest, opts ...grpc.CallOption) (*EvaluateResponse, error)
 	// Explain says which rule decides, which ones nearly did, and the smallest grant that would allow it.
 	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
+	// WatchPolicy sends the policy in force, whole, at once and after every change, to those whom policy lets
+	// read it (`admin` on `admin/policy`): a gateway decides by it in its own process.
+	WatchPolicy(ctx context.Context, in *WatchPolicyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchPolicyResponse], error)
 }
 
 type decisionsClient struct {
@@ -63,6 +67,25 @@ func (c *decisionsClient) Explain(ctx context.Context, in *ExplainRequest, opts 
 	return out, nil
 }
 
+func (c *decisionsClient) WatchPolicy(ctx context.Context, in *WatchPolicyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchPolicyResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Decisions_ServiceDesc.Streams[0], Decisions_WatchPolicy_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchPolicyRequest, WatchPolicyResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Decisions_WatchPolicyClient = grpc.ServerStreamingClient[WatchPolicyResponse]
+
 // DecisionsServer is the server API for Decisions service.
 // All implementations must embed UnimplementedDecisionsServer
 // for forward compatibility.
@@ -73,6 +96,9 @@ type DecisionsServer interface {
 	Evaluate(context.Context, *EvaluateRequest) (*EvaluateResponse, error)
 	// Explain says which rule decides, which ones nearly did, and the smallest grant that would allow it.
 	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
+	// WatchPolicy sends the policy in force, whole, at once and after every change, to those whom policy lets
+	// read it (`admin` on `admin/policy`): a gateway decides by it in its own process.
+	WatchPolicy(*WatchPolicyRequest, grpc.ServerStreamingServer[WatchPolicyResponse]) error
 	mustEmbedUnimplementedDecisionsServer()
 }
 
@@ -88,6 +114,9 @@ func (UnimplementedDecisionsServer) Evaluate(context.Context, *EvaluateRequest) 
 }
 func (UnimplementedDecisionsServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
+}
+func (UnimplementedDecisionsServer) WatchPolicy(*WatchPolicyRequest, grpc.ServerStreamingServer[WatchPolicyResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchPolicy not implemented")
 }
 func (UnimplementedDecisionsServer) mustEmbedUnimplementedDecisionsServer() {}
 func (UnimplementedDecisionsServer) testEmbeddedByValue()                   {}
@@ -146,6 +175,17 @@ func _Decisions_Explain_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Decisions_WatchPolicy_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchPolicyRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DecisionsServer).WatchPolicy(m, &grpc.GenericServerStream[WatchPolicyRequest, WatchPolicyResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Decisions_WatchPolicyServer = grpc.ServerStreamingServer[WatchPolicyResponse]
+
 // Decisions_ServiceDesc is the grpc.ServiceDesc for Decisions service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -162,6 +202,12 @@ var Decisions_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Decisions_Explain_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchPolicy",
+			Handler:       _Decisions_WatchPolicy_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "intercom/v1/decisions.proto",
 }
