@@ -1,0 +1,2 @@
+// Package login logs browsers in at the OpenID provider.
+package login
