@@ -218,6 +218,10 @@ func classify(ctx context.Context, err error) error {
 	return err
 }
 
+// Doubt says that what is kept of name may be outdated, since whoever it is for did not take it: the next Fetch
+// asks the store. Unlike [Cache.Forget] it takes nothing away, so that an outage is bridged as before.
+func (c *Cache) Doubt(name Name) { c.entries.doubt(name, c.cfg.Now()) }
+
 // Forget drops what is kept of name, so that the next Fetch asks the store, and so that the answer of a
 // question that is under way is not kept.
 func (c *Cache) Forget(name Name) {

@@ -264,3 +264,31 @@ func TestFailuresAreNotHammered(t *testing.T) {
 		})
 	}
 }
+
+// TestDoubt holds that what is doubted is asked for once more and, other than what is forgotten, still carries
+// over an outage.
+func TestDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scripted{}
+		c := credential.NewCache(s, credential.CacheConfig{})
+		c.Doubt("crm/login") // of which nothing is kept
+		want(t, c, credential.Live, 1)
+		want(t, c, credential.Cached, 1)
+		c.Doubt("crm/other")
+		want(t, c, credential.Cached, 1)
+		time.Sleep(time.Millisecond)
+		c.Doubt("crm/login")
+		time.Sleep(time.Millisecond)
+		want(t, c, credential.Live, 2)
+		want(t, c, credential.Cached, 2)
+		s.set(sealedVault, 0)
+		time.Sleep(time.Millisecond)
+		c.Doubt("crm/login")
+		want(t, c, credential.Stale, 2)
+		s.set(nil, 0)
+		time.Sleep(2 * time.Second)
+		want(t, c, credential.Stale, 2) // and the question goes on behind it
+		synctest.Wait()
+		want(t, c, credential.Cached, 4)
+	})
+}

@@ -61,7 +61,8 @@ type entry struct {
 	budget   time.Duration
 	failure  error
 	failed   time.Time
-	failedIn uint64 // generation
+	failedIn uint64    // generation
+	doubted  time.Time // what was asked for until then is not fresh
 }
 
 // table keeps the entries, the most recently used first.
@@ -88,7 +89,8 @@ func (t *table) look(name Name, generation uint64, now time.Time, stale time.Dur
 	v.failure = e.failure
 	v.held = e.failure != nil && e.failedIn == generation && now.Before(e.failed.Add(t.cfg.Backoff))
 	fresh := e.answer.hard(t.cfg, 0)
-	v.fresh = v.usable && e.answer.generation == generation && now.Before(fresh)
+	doubtful := !e.doubted.IsZero() && !e.answer.asked.After(e.doubted)
+	v.fresh = v.usable && e.answer.generation == generation && now.Before(fresh) && !doubtful
 	v.due = v.fresh && !v.held && !now.Before(fresh.Add(-fresh.Sub(e.answer.asked)/3))
 	return v
 }
@@ -160,6 +162,14 @@ func (t *table) sweep(now time.Time) {
 func (t *table) drop(row *list.Element) {
 	delete(t.rows, t.order.Remove(row).(*entry).name)
 	t.cfg.Metrics.held(len(t.rows))
+}
+
+func (t *table) doubt(name Name, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if row, ok := t.rows[name]; ok {
+		row.Value.(*entry).doubted = now
+	}
 }
 
 func (t *table) forget(name Name) {
