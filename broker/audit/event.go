@@ -48,7 +48,8 @@ type Event struct {
 	Allow    bool   `json:"allow,omitempty"`
 	// Trace is the W3C trace id.
 	Trace string `json:"trace,omitempty"`
-	// Credential and Version are what was handed out or put into a request.
+	// Credential and Version are what was handed out or put into a request. Several at once are written as
+	// name@version with commas between, and have no Version.
 	Credential string `json:"credential,omitempty"`
 	Version    uint64 `json:"version,omitempty"`
 	// Result is "ok" or the failure's kind.

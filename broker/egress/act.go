@@ -33,11 +33,13 @@ type act struct {
 	target   target
 	grant    *pep.Grant
 	upstream *upstream
-	beside   [2]question // what else a rule may deny
+	beside   question // what else a rule may deny, beyond the upstream's own
 	outcome  pep.Outcome
-	header   http.Header // what the upstream gets
-	secrets  []string    // what must not come back
-	room     [3]string   // for the secrets of most credentials
+	attempt            // what the upstream gets
+	body     []byte    // where a signature wants it whole
+	whole    bool      // it was read
+	secrets  []string  // what must not come back
+	room     [3]string // for the secrets of most credentials
 	sent     requestBody
 	received responseBody
 }
@@ -79,7 +81,7 @@ func (a *act) serve() error {
 	if a.upstream, err = h.upstreams.get(h, a.target.service); err != nil {
 		return err
 	}
-	a.beside = a.touches()
+	a.beside = a.slash()
 	if err := h.live.enter(a, before); err != nil {
 		return err
 	}
@@ -108,6 +110,7 @@ func (a *act) end() {
 	if a.grant != nil {
 		a.handler.live.leave(a)
 		a.outcome.Bytes = a.bytes.Load()
+		a.outcome.Credential, a.outcome.Version = a.attempt.credentials()
 		a.grant.Done(a.outcome)
 	}
 	a.handler.cfg.Metrics.ended(a, a.handler.cfg.Now().Sub(a.began))
@@ -143,7 +146,7 @@ func (a *act) fetch(name string) (credential.Served, error) {
 	if !served.HardDeadline.IsZero() && !h.cfg.Now().Before(served.HardDeadline) {
 		return served, fault.New(fault.Unavailable, "CREDENTIAL_STALE", "the service's credential is past its staleness budget")
 	}
-	a.outcome.Credential, a.outcome.Version = name, served.Version
+	a.note(name, served.Version)
 	return served, nil
 }
 

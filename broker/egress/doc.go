@@ -10,9 +10,11 @@
 //  3. Where to. Whether there is such a service is told only to those who may call it. A rule that denies
 //     the credential, the audience, or the path with its last slash toggled stops the call here.
 //  4. With what. The upstream's header is built from nothing: what may travel (package hygiene), then the
-//     credential (package inject), from the store or minted, never past its hard deadline.
+//     credentials (package inject), from the store or minted, never past their hard deadline. Signatures come
+//     last and cover the others.
 //  5. Stream. One httputil.ReverseProxy copies bodies as they come: HTTP/1.1, HTTP/2, server-sent events,
-//     gRPC with its trailers, WebSocket. Nothing is buffered whole, and no redirect is followed.
+//     gRPC with its trailers, WebSocket. Nothing is buffered whole, but for a body that a signature covers,
+//     up to the service's body_limit; and no redirect is followed.
 //
 // On the way back cookies, and every field in which the upstream repeats the credential, stay behind; bodies
 // are not looked at, so a service that prints its own credential into its pages gives it away. Statuses and
@@ -29,6 +31,7 @@
 //
 // Each service has connections of its own, which change only when its place does. They are dialled past
 // hygiene's guard, and TLS is verified, always. Connections are kept idle for less than servers commonly
-// keep them: see idle. A retry is net/http's alone: of requests that can be sent again, on connections that
-// turned out to be closed.
+// keep them: see idle. A client certificate from the store has connections of its own for each version.
+//
+// A retry is net/http's alone: of requests that can be sent again, on connections that turned out to be closed.
 package egress

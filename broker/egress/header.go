@@ -7,48 +7,26 @@ import (
 	"github.com/intercom-broker/intercom/broker/egress/inject"
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/hygiene"
-	"github.com/intercom-broker/intercom/broker/service"
 )
 
 // buildHeader fills the header of the upstream request. The credential comes last, so that nothing that
 // travels can stand in its place.
 func (a *act) buildHeader() error {
-	in := a.upstream.service.Inject
-	field := "Authorization"
-	if in != nil {
-		field = inject.Field(in)
+	a.attempt = attempt{header: make(http.Header, len(a.in.Header)+2)}
+	if a.secrets == nil {
+		a.secrets = a.room[:0]
 	}
-	a.header, a.secrets = make(http.Header, len(a.in.Header)+2), a.room[:0]
-	hygiene.ForwardHeaders(a.header, a.in.Header, field)
+	hygiene.ForwardHeaders(a.header, a.in.Header, a.upstream.managed...)
 	if hygiene.IsUpgrade(a.in) {
 		a.header["Connection"], a.header["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
 	}
 	a.propagate(a.header)
-	if err := a.inject(in); err != nil {
-		return err
-	}
-	a.remember(a.header.Get(field))
-	return nil
-}
-
-func (a *act) inject(in *service.Inject) error {
-	switch {
-	case in == nil:
-		t := a.upstream.service.Token
-		return a.mint(t.Audience, t.Scope)
-	case in.Mint != nil:
-		return a.mint(in.Mint.Audience, in.Mint.Scope)
-	}
-	served, err := a.fetch(in.Credential())
-	if err != nil {
-		return err
-	}
-	for _, v := range served.Fields {
-		if b := v.Reveal(); len(b) >= shortest {
-			a.remember(string(b))
+	for _, put := range a.upstream.steps {
+		if err := put(a); err != nil {
+			return err
 		}
 	}
-	return inject.Apply(a.header, in, served.Fields)
+	return nil
 }
 
 func (a *act) mint(audience string, scope []string) error {
@@ -60,7 +38,11 @@ func (a *act) mint(audience string, scope []string) error {
 	if err != nil {
 		return err
 	}
-	return inject.Bearer(a.header, token)
+	if err := inject.Bearer(a.header, token); err != nil {
+		return err
+	}
+	a.remember(a.header.Get("Authorization"))
+	return nil
 }
 
 // shortest is the length below which a secret is not looked for in answers: it would be found by accident.

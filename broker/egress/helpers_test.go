@@ -302,6 +302,18 @@ func (d *door) secureUpstream(t testing.TB, h http.HandlerFunc) (flow string) {
 	return at(s.URL)
 }
 
+// clientUpstream is secureUpstream that asks for a client certificate.
+func (d *door) clientUpstream(t testing.TB, h http.HandlerFunc) (flow string) {
+	t.Helper()
+	s := httptest.NewUnstartedServer(h)
+	s.EnableHTTP2 = true
+	s.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	d.roots.AddCert(s.Certificate())
+	return at(s.URL)
+}
+
 func at(url string) string { return fmt.Sprintf("{ url: %q, dial: [127.0.0.0/8, \"::1/128\"] }", url) }
 
 // crm is a service that wants Basic.

@@ -74,6 +74,7 @@ func TestNothingTells(t *testing.T) {
 		for name, values := range r.Header {
 			w.Header()["X-Echo-"+name] = values
 		}
+		w.Header().Set("X-Echo-Query", r.URL.RawQuery)
 		if r.URL.Path == "/drop" {
 			panic(http.ErrAbortHandler)
 		}
@@ -81,6 +82,8 @@ func TestNothingTells(t *testing.T) {
 	logs, spans, registry := &buffer{}, tracetest.NewInMemoryExporter(), prometheus.NewRegistry()
 	d := newDoor(t, crm(flow)+"  bearer:\n    upstream: "+flow+"\n    inject: { bearer: { credential: crm/token } }\n"+
 		"  odd:\n    upstream: "+flow+"\n    inject: { header: { name: X-Key, credential: crm/odd } }\n"+
+		"  query:\n    upstream: "+flow+"\n    inject: { query: { name: key, credential: crm/token } }\n"+
+		"  dead-query:\n    upstream: "+at("http://127.0.0.1:1")+"\n    inject: { query: { name: key, credential: crm/token } }\n"+
 		strings.Replace(crm(at("http://127.0.0.1:1")), "crm:", "dead:", 1),
 		func(cfg *egress.Config) {
 			cfg.Logger = slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -91,7 +94,8 @@ func TestNothingTells(t *testing.T) {
 	said := &buffer{}
 	protocols(t, func(t *testing.T, proto string) {
 		client := d.client(t, proto)
-		for _, url := range []string{"https://crm/", "https://bearer/", "https://odd/", "https://dead/", "https://crm/drop", "https://bearer/drop", "https://nowhere/"} {
+		for _, url := range []string{"https://crm/", "https://bearer/", "https://odd/", "https://dead/", "https://crm/drop", "https://bearer/drop", "https://nowhere/",
+			"https://query/", "https://query/drop", "https://dead-query/"} {
 			a := do(t, client, "GET", url, header("Authorization", "Bearer callers-own-secret"), header("Cookie", "callers-own-secret"))
 			_, _ = fmt.Fprint(said, a.Header, a.Trailer, a.body)
 		}

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httputil"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,7 +28,10 @@ func (a *act) stream() {
 	if hygiene.IsUpgrade(a.in) {
 		r.Header = http.Header{"Connection": a.header["Connection"], "Upgrade": a.header["Upgrade"]}
 	}
-	if r.ContentLength != 0 {
+	switch {
+	case a.whole:
+		a.setBody(r)
+	case r.ContentLength != 0:
 		a.sent.ReadCloser, a.sent.act = r.Body, a
 		r.Body = &a.sent
 		// Otherwise net/http takes what is left of an HTTP/1 body as soon as an answer begins: from under the
@@ -57,26 +59,25 @@ type roundTripper struct{}
 // RoundTrip uses the connections of the act's upstream.
 func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	a := actOf(r)
-	if isGRPC(a.in) {
-		return a.upstream.grpc.RoundTrip(r)
-	}
-	return a.upstream.http.RoundTrip(r)
+	return a.transport().RoundTrip(r)
 }
 
-// rewrite names the place, and gives the upstream the header that was built. The path is the canonical one
-// that was decided on; the query is untouched.
+func (a *act) transport() *http.Transport {
+	p := a.pools
+	if p == nil {
+		p = a.upstream.pools
+	}
+	if isGRPC(a.in) {
+		return p.grpc
+	}
+	return p.http
+}
+
+// rewrite names the place, and gives the upstream the header that was built.
 func rewrite(pr *httputil.ProxyRequest) {
 	a := actOf(pr.In)
-	base, raw := a.upstream.service.Upstream.URL, a.upstream.base+a.target.path
-	plain, err := url.PathUnescape(raw)
-	if err != nil { // the catalogue and CleanPath hold that it does not happen
-		plain = raw
-	}
-	*pr.Out.URL = url.URL{
-		Scheme: base.Scheme, Host: base.Host, Path: plain, RawPath: raw,
-		RawQuery: a.in.URL.RawQuery, ForceQuery: a.in.URL.ForceQuery,
-	}
-	pr.Out.Header, pr.Out.Host, pr.Out.Trailer = a.header, "", nil
+	*pr.Out.URL = a.where()
+	pr.Out.Header, pr.Out.Host, pr.Out.Trailer = a.header, a.host, nil
 }
 
 // receive looks at the upstream's answer before the caller sees it. Statuses and bodies pass as they are:

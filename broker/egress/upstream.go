@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,7 @@ type upstream struct {
 	service *service.Service
 	base    string // the escaped path of its URL
 	*pools
+	plan
 	counters counters
 }
 
@@ -70,16 +72,24 @@ func (u *upstreams) follow(h *Handler, catalog *service.Catalog) *generation {
 		if s.Upstream.URL != nil {
 			up.base = s.Upstream.URL.EscapedPath()
 		}
-		if old != nil && samePlace(old.byName[s.Name], s) {
-			up.pools = old.byName[s.Name].pools
+		if before := old.get(s.Name); samePlace(before, s) {
+			up.pools = before.pools
 		} else if s.Upstream.URL != nil {
 			up.pools = h.newPools(s)
 		}
+		up.plan = h.newPlan(s, old.get(s.Name))
 		next.byName[s.Name] = up
 	}
 	u.now.Store(next)
 	old.closeUnless(next)
 	return next
+}
+
+func (g *generation) get(name string) *upstream {
+	if g == nil {
+		return nil
+	}
+	return g.byName[name]
 }
 
 func samePlace(old *upstream, s *service.Service) bool {
@@ -93,10 +103,27 @@ func (g *generation) closeUnless(next *generation) {
 		return
 	}
 	for name, up := range g.byName {
-		if other := next.byName[name]; up.pools != nil && (other == nil || other.pools != up.pools) {
-			up.http.CloseIdleConnections()
-			up.grpc.CloseIdleConnections()
+		other := next.get(name)
+		if other == nil {
+			other = &upstream{}
 		}
+		if up.pools != other.pools {
+			up.pools.close()
+		}
+		if up.clients != nil && up.clients != other.clients {
+			up.clients.close()
+		}
+		if up.tokens != nil && up.tokens != other.tokens {
+			up.tokens.Close()
+		}
+	}
+}
+
+// close lets go of the idle connections.
+func (p *pools) close() {
+	if p != nil {
+		p.http.CloseIdleConnections()
+		p.grpc.CloseIdleConnections()
 	}
 }
 
@@ -108,8 +135,9 @@ func (u *upstreams) close() { u.now.Load().closeUnless(&generation{}) }
 // with a body cannot be sent again.
 const idle = 4 * time.Second
 
-func (h *Handler) newPools(s *service.Service) *pools {
-	p := &pools{http: h.newTransport(s), grpc: h.newTransport(s)}
+func (h *Handler) newPools(s *service.Service, client ...tls.Certificate) *pools {
+	p := &pools{http: h.newTransport(s.Upstream.Dial), grpc: h.newTransport(s.Upstream.Dial)}
+	p.http.TLSClientConfig.Certificates, p.grpc.TLSClientConfig.Certificates = client, client
 	p.http.ResponseHeaderTimeout = h.cfg.HeaderTimeout
 	p.http.Protocols.SetHTTP1(true)
 	p.http.Protocols.SetHTTP2(true)
@@ -121,8 +149,17 @@ func (h *Handler) newPools(s *service.Service) *pools {
 	return p
 }
 
-func (h *Handler) newTransport(s *service.Service) *http.Transport {
-	dialer := &net.Dialer{Timeout: h.cfg.DialTimeout, Control: hygiene.Guard(s.Upstream.Dial)}
+// newTokenTransport returns the way to a token endpoint.
+func (h *Handler) newTokenTransport(dial []netip.Prefix) *http.Transport {
+	t := h.newTransport(dial)
+	t.MaxResponseHeaderBytes = 32 << 10
+	t.Protocols.SetHTTP1(true)
+	t.Protocols.SetHTTP2(true)
+	return t
+}
+
+func (h *Handler) newTransport(dial []netip.Prefix) *http.Transport {
+	dialer := &net.Dialer{Timeout: h.cfg.DialTimeout, Control: hygiene.Guard(dial)}
 	return &http.Transport{
 		Proxy:       nil, // a proxy would dial in our place, beyond the guard
 		DialContext: dialer.DialContext,

@@ -13,25 +13,9 @@ type question struct {
 	resource policy.Entity
 }
 
-// touches names what a rule may deny to stop the call: the same path with or without its last slash, which
-// many a service takes for one, and the credential or the audience of the token that would be put in.
-func (a *act) touches() [2]question {
-	return [2]question{
-		{policy.ActionCall, policy.Entity{Type: "service", ID: otherSlash(a.grant.Resource.ID)}},
-		a.upstream.identity(),
-	}
-}
-
-// identity is the question about what is put into calls to u.
-func (u *upstream) identity() question {
-	switch in := u.service.Inject; {
-	case in == nil:
-		return question{policy.ActionExchange, policy.Entity{Type: "audience", ID: u.service.Token.Audience}}
-	case in.Mint != nil:
-		return question{policy.ActionExchange, policy.Entity{Type: "audience", ID: in.Mint.Audience}}
-	default:
-		return question{policy.ActionVend, policy.Entity{Type: "credential", ID: in.Credential()}}
-	}
+// slash is the question about the same path with or without its last slash, which many a service takes for one.
+func (a *act) slash() question {
+	return question{policy.ActionCall, policy.Entity{Type: "service", ID: otherSlash(a.grant.Resource.ID)}}
 }
 
 func otherSlash(resource string) string {
@@ -41,14 +25,22 @@ func otherSlash(resource string) string {
 	return resource + "/"
 }
 
-// vetoed returns the denial of a rule against any of what the act touches.
+// vetoed returns the denial of a rule against any of what the act touches: the path with its last slash
+// toggled, and the credentials, or the audience of the token, that would be put in.
 func (a *act) vetoed(ctx context.Context) error {
-	for _, q := range a.beside {
-		if err := a.handler.cfg.Point.Veto(ctx, a.grant, q.action, q.resource); err != nil {
+	if err := a.veto(ctx, a.beside); err != nil {
+		return err
+	}
+	for _, q := range a.upstream.beside {
+		if err := a.veto(ctx, q); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (a *act) veto(ctx context.Context, q question) error {
+	return a.handler.cfg.Point.Veto(ctx, a.grant, q.action, q.resource)
 }
 
 // still returns nil while the act is allowed and nothing that it touches is denied.

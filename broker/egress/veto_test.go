@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/intercom-broker/intercom/broker/audit"
+	"github.com/intercom-broker/intercom/broker/credential"
+	"github.com/intercom-broker/intercom/broker/secret"
 )
 
 // TestDenyOfWhatIsPutIn: a rule against a credential or an audience stops the calls that would carry it,
@@ -46,6 +48,26 @@ func TestDenyOfWhatIsPutIn(t *testing.T) {
 	}
 	if a := do(t, client, "GET", "https://free/x"); a.StatusCode != 200 {
 		t.Errorf("a service with another credential: %d", a.StatusCode)
+	}
+}
+
+// TestDenyOfOneOfSeveral: of all that would be put in, a rule against one is enough.
+func TestDenyOfOneOfSeveral(t *testing.T) {
+	var reached atomic.Int64
+	_, flow := upstream(t, func(http.ResponseWriter, *http.Request) { reached.Add(1) })
+	d := newDoor(t, "  api:\n    upstream: "+flow+"\n    inject:\n      bearer: { credential: crm/token }\n"+
+		"      query: { name: tenant, credential: crm/tenant }\n      hmac: { credential: crm/hmac }\n")
+	d.store.fields["crm/tenant"] = credential.Fields{"value": secret.FromString("blue")}
+	d.store.fields["crm/hmac"] = credential.Fields{"key": secret.FromString("hunter2")}
+	client := d.client(t, "h2")
+	if a := do(t, client, "GET", "https://api/x"); a.StatusCode != 200 {
+		t.Fatalf("%d %s", a.StatusCode, a.body)
+	}
+	for _, name := range []string{"crm/token", "crm/tenant", "crm/hmac"} {
+		d.rules.set(t, allowAll, "p, **, *, credential/"+name+", deny")
+		if a := do(t, client, "GET", "https://api/x"); a.StatusCode != 403 || reached.Load() != 1 {
+			t.Errorf("%s: %d, reached %d times", name, a.StatusCode, reached.Load())
+		}
 	}
 }
 

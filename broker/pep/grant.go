@@ -44,7 +44,8 @@ func (g *Grant) subject() string {
 
 // Outcome is what became of an act.
 type Outcome struct {
-	// Credential and Version are what was handed out or put into a request; empty where there was none.
+	// Credential and Version are what was handed out or put into a request; empty where there was none. Several
+	// at once are written as name@version with commas between, and have no Version.
 	Credential string
 	Version    uint64
 	// Bytes went through, in both directions.

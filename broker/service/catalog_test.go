@@ -48,7 +48,7 @@ func flat(s *service.Service) line {
 		l.Audience, l.Bind, l.Scope = s.Token.Audience, string(s.Token.Bind), s.Token.Scope
 	}
 	if s.Inject != nil {
-		l.Credential = s.Inject.Credential()
+		l.Credential = s.Inject.Credentials()[0]
 	}
 	if s.Vend != nil {
 		l.Credential, l.TTL = s.Vend.Credential, s.Vend.TTL.String()

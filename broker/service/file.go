@@ -46,50 +46,10 @@ type token struct {
 	Stale    *strict.Duration `yaml:"stale" doc:"How long what is known of the service may be used while the broker does not answer; 10m where absent. A token itself never outlives its expiry."`
 }
 
-type inject struct {
-	Basic  *credentialRef   `yaml:"basic" doc:"Authorization: Basic, from the credential's username and password."`
-	Bearer *bearer          `yaml:"bearer" doc:"Authorization: Bearer, from the store or minted."`
-	Header *headerRef       `yaml:"header" doc:"Any header, from the store."`
-	Stale  *strict.Duration `yaml:"stale" doc:"How long a credential may be used while the store does not answer; 10m where absent."`
-
-	OAuth2 later `yaml:"oauth2" jsonschema:"-"`
-	SigV4  later `yaml:"sigv4" jsonschema:"-"`
-	HMAC   later `yaml:"hmac" jsonschema:"-"`
-}
-
-type credentialRef struct {
-	Credential string `yaml:"credential" required:"true" doc:"The name of a stored credential, such as crm/login."`
-}
-
-type headerRef struct {
-	Name       string `yaml:"name" required:"true" doc:"The header's name."`
-	Prefix     string `yaml:"prefix" doc:"What stands before the value, such as 'Token '."`
-	Credential string `yaml:"credential" required:"true" doc:"The name of a stored credential, such as crm/login."`
-}
-
-type bearer struct {
-	Credential string `yaml:"credential" doc:"The name of a stored credential."`
-	Mint       *mint  `yaml:"mint" doc:"Mint a token instead of reading one from the store."`
-}
-
-type mint struct {
-	Audience string   `yaml:"audience" required:"true" doc:"The audience that the token is minted for."`
-	Scope    []string `yaml:"scope" doc:"What the token carries; none where absent."`
-}
-
 type vend struct {
 	Credential string           `yaml:"credential" required:"true" doc:"The name of a stored credential, such as reports/db."`
 	TTL        *strict.Duration `yaml:"ttl" doc:"The longest life of a lease; 15m where absent."`
 	Stale      *strict.Duration `yaml:"stale" doc:"How long a credential may be handed out while the store does not answer; 10m where absent."`
-}
-
-// later stands for a key that is known, and that this version does not have. Taking it now and doing
-// nothing would be a promise, and for a browser's match a dangerous one.
-type later struct{}
-
-// UnmarshalYAML implements [yaml.Unmarshaler].
-func (*later) UnmarshalYAML(n *yaml.Node) error {
-	return strict.At(n, "not in this version")
 }
 
 // UnmarshalYAML implements [yaml.Unmarshaler].
@@ -183,21 +143,6 @@ func (e *entry) service(name, owner, pos string) *Service {
 		}
 	}
 	return s
-}
-
-func (in *inject) model() *Inject {
-	m := &Inject{}
-	switch {
-	case in.Basic != nil:
-		m.Basic = &CredentialRef{Credential: in.Basic.Credential}
-	case in.Header != nil:
-		m.Header = &HeaderRef{Name: canonicalHeader(in.Header.Name), Prefix: in.Header.Prefix, Credential: in.Header.Credential}
-	case in.Bearer.Mint != nil:
-		m.Mint = &Mint{Audience: in.Bearer.Mint.Audience, Scope: in.Bearer.Mint.Scope}
-	default:
-		m.Bearer = &CredentialRef{Credential: in.Bearer.Credential}
-	}
-	return m
 }
 
 // or returns the duration that was written, and otherwise the default: a written zero is not the default.

@@ -29,7 +29,7 @@ func Check(c *Catalog) (found []Finding) {
 		return []Finding{{Message: "no services: nothing can be reached"}}
 	}
 	for _, s := range c.all {
-		for _, message := range []string{s.findBind(), s.findDial()} {
+		for _, message := range []string{s.findBind(), s.findQuery(), s.findDial()} {
 			if message != "" {
 				found = append(found, Finding{Pos: s.Pos, Service: s.Name, Message: message})
 			}
@@ -49,6 +49,13 @@ func (s *Service) findBind() string {
 		return "the one-line form of a plain http upstream implies bind: none: whoever gets hold of a token can use it"
 	}
 	return ""
+}
+
+func (s *Service) findQuery() string {
+	if s.Inject == nil || s.Inject.Query == nil {
+		return ""
+	}
+	return "the credential travels in the query, which ends in the logs of the service and of all that stands before it: prefer a header"
 }
 
 // findDial says where the dial guard will refuse, as far as the file tells: names are looked up later.

@@ -24,11 +24,11 @@ services:
 		"mint":   {Mint: &service.Mint{Audience: "m", Scope: []string{"x", "y"}}},
 		"header": {Header: &service.HeaderRef{Name: "X-Api-Key", Prefix: "Token ", Credential: "k"}},
 	}
-	credentials := map[string]string{"basic": "a/b", "bearer": "a.b_c-d", "mint": "", "header": "k"}
+	credentials := map[string][]string{"basic": {"a/b"}, "bearer": {"a.b_c-d"}, "mint": nil, "header": {"k"}}
 	for name, inject := range want {
 		s, _ := c.Get(name)
-		if diff := cmp.Diff(inject, s.Inject); diff != "" || s.Inject.Credential() != credentials[name] {
-			t.Errorf("%s: credential %q\n%s", name, s.Inject.Credential(), diff)
+		if diff := cmp.Diff(inject, s.Inject); diff != "" || !cmp.Equal(s.Inject.Credentials(), credentials[name]) {
+			t.Errorf("%s: credentials %q\n%s", name, s.Inject.Credentials(), diff)
 		}
 	}
 	if s, _ := c.Get("basic"); s.Stale != 0 {
@@ -125,6 +125,7 @@ services:
   six: { upstream: "https://[::1]:1" }
   mapped: { upstream: "https://[::ffff:127.0.0.1]:1" }
   private: { upstream: "https://10.0.0.1" }
+  query: { upstream: "https://a", inject: { query: { name: key, credential: c } } }
 `)
 	var got []string
 	for _, f := range service.Check(c) {
@@ -136,6 +137,7 @@ services:
 		`team.yaml:4:3: service "line": the one-line form of a plain http upstream implies bind: none: whoever gets hold of a token can use it`,
 		`team.yaml:12:3: service "mapped": unreachable: the dial guard refuses 127.0.0.1 unless dial opens it, with dial: [127.0.0.1/32]`,
 		`team.yaml:10:3: service "metadata": unreachable: the dial guard refuses 169.254.169.254 unless dial opens it, with dial: [169.254.169.254/32]`,
+		`team.yaml:14:3: service "query": the credential travels in the query, which ends in the logs of the service and of all that stands before it: prefer a header`,
 		`team.yaml:11:3: service "six": unreachable: the dial guard refuses ::1 unless dial opens it, with dial: [::1/128]`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

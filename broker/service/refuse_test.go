@@ -32,11 +32,25 @@ func TestRefusals(t *testing.T) {
 		{"a wildcard audience", `{ upstream: "https://a", token: { audience: "a/*" } }`, `f:4:50: service "x": audience: want up to 255 letters, digits and any of ._:/-~@+`},
 		{"scope with a space", `{ upstream: "https://a", token: { scope: [a, "b c"] } }`, `f:4:51: service "x": scope: want printable words without space, quote or backslash`},
 		{"scope twice", `{ upstream: "https://a", token: { scope: [a, a] } }`, `f:4:51: service "x": scope: "a" stands twice`},
-		{"inject nothing", `{ upstream: "https://a", inject: {} }`, `f:4:39: service "x": inject: want one of basic, bearer and header, got 0 of them`},
-		{"inject twice", `{ upstream: "https://a", inject: { basic: { credential: a }, bearer: { credential: b } } }`, `f:4:39: service "x": inject: want one of basic, bearer and header, got 2 of them`},
+		{"inject nothing", `{ upstream: "https://a", inject: {} }`, `f:4:39: service "x": inject: want one or more of basic, bearer, header, oauth2, query, certificate, sigv4 and hmac`},
+		{"inject twice", `{ upstream: "https://a", inject: { basic: { credential: a }, bearer: { credential: b } } }`, `f:4:75: service "x": inject: basic and bearer both set Authorization: want one of them`},
 		{"inject, no upstream", `{ inject: { basic: { credential: a } } }`, `f:4:6: service "x": inject wants an upstream`},
-		{"inject later", `{ upstream: "https://a", inject: { oauth2: { token_url: x } } }`, `f:4:49: inject.oauth2 of service "x": not in this version`},
-		{"inject later, too", `{ upstream: "https://a", inject: { sigv4: { region: x } } }`, `f:4:48: inject.sigv4 of service "x": not in this version`},
+		{"two that sign", `{ upstream: "https://a", inject: { sigv4: { credential: a, region: r, service: s }, hmac: { credential: b } } }`, `f:4:96: service "x": inject: sigv4 and hmac cannot both be the last to sign: want one of them`},
+		{"a header under the signature's", `{ upstream: "https://a", inject: { sigv4: { credential: a, region: r, service: s }, header: { name: x_amz_date, credential: b } } }`, `f:4:48: service "x": inject: header and sigv4 both set X-Amz-Date: want one of them`},
+		{"a token and a header for it", `{ upstream: "https://a", inject: { header: { name: AUTHORIZATION, credential: b }, oauth2: { token_url: "https://t", credential: a } } }`, `f:4:49: service "x": inject: oauth2 and header both set Authorization: want one of them`},
+		{"a certificate over http", `{ upstream: "http://a", inject: { certificate: { credential: a } } }`, `f:4:53: service "x": certificate: want an https upstream, which asks for one`},
+		{"oauth2 over http", `{ upstream: "https://a", inject: { oauth2: { token_url: "http://t", credential: a } } }`, `f:4:62: service "x": token_url: want https: the client's secret is sent there`},
+		{"oauth2 without a place", `{ upstream: "https://a", inject: { oauth2: { credential: a } } }`, `f:4:49: missing key "token_url" in inject.oauth2 of service "x"`},
+		{"oauth2 otherwise", `{ upstream: "https://a", inject: { oauth2: { token_url: "https://t", credential: a, auth: jwt } } }`, `f:4:96: service "x": auth: want basic or post, got "jwt"`},
+		{"oauth2 with another grant", `{ upstream: "https://a", inject: { oauth2: { token_url: "https://t", credential: a, params: { grant_type: b } } } }`, `f:4:112: service "x": params: "grant_type" is not for params to set`},
+		{"oauth2 that dials all", `{ upstream: "https://a", inject: { oauth2: { token_url: "https://t", credential: a, dial: [0.0.0.0/0] } } }`, `f:4:97: service "x": dial[0]: opens every network: name the ones that are meant`},
+		{"a region with a slash", `{ upstream: "https://a", inject: { sigv4: { credential: a, region: a/b, service: s } } }`, `f:4:73: service "x": region: want lower-case letters, digits and hyphens`},
+		{"a body without end", `{ upstream: "https://a", inject: { hmac: { credential: a, body_limit: 1GiB } } }`, `f:4:76: service "x": body_limit: want between 1B and 64MiB`},
+		{"a signature as the time", `{ upstream: "https://a", inject: { hmac: { credential: a, header: x_timestamp } } }`, `f:4:47: service "x": hmac: header and timestamp are the same field`},
+		{"a signature of a hop", `{ upstream: "https://a", inject: { hmac: { credential: a, headers: [te] } } }`, `f:4:74: service "x": headers: Te is made anew at each hop: the body's hash covers what it says of the body`},
+		{"a signature of itself", `{ upstream: "https://a", inject: { hmac: { credential: a, headers: [x-signature] } } }`, `f:4:74: service "x": headers: "x-signature" is signed already`},
+		{"a parameter with an escape", `{ upstream: "https://a", inject: { query: { name: "a&b", credential: a } } }`, `f:4:56: service "x": name: want a parameter's name of up to 64 letters, digits and any of -_.$`},
+		{"inject misspelt", `{ upstream: "https://a", inject: { sigv4: { credential: a, regoin: r, service: s } } }`, "f:4:48: missing key \"region\" in inject.sigv4 of service \"x\"\nf:4:65: unknown key \"regoin\" in inject.sigv4 of service \"x\"; did you mean \"region\"?"},
 		{"inject unknown", `{ upstream: "https://a", inject: { baisc: {} } }`, `f:4:41: unknown key "baisc" in inject of service "x"; did you mean "basic"?`},
 		{"a bearer of nothing", `{ upstream: "https://a", inject: { bearer: {} } }`, `f:4:49: service "x": bearer: want one of credential and mint`},
 		{"a bearer of both", `{ upstream: "https://a", inject: { bearer: { credential: a, mint: { audience: b } } } }`, `f:4:49: service "x": bearer: want one of credential and mint`},
@@ -124,6 +138,9 @@ func FuzzParseKeepsTheRules(f *testing.F) {
 	f.Add([]byte(sample))
 	for _, seed := range []string{
 		`{ token: { bind: none, audience: "https://a/b" } }`, `https://[::1]:8443/a`, `{ upstream: { url: "http://169.254.169.254", dial: [169.254.0.0/16] }, token: { bind: none } }`,
+		`{ upstream: "https://a", inject: { certificate: { credential: a }, query: { name: b, credential: c }, oauth2: { token_url: "https://t", credential: d, params: { x: y } } } }`,
+		`{ upstream: "https://a", inject: { header: { name: x-key, credential: a }, hmac: { credential: b, headers: [host], body_limit: 2MiB } } }`,
+		`{ upstream: "https://a", inject: { sigv4: { credential: b, region: r, service: s3 } } }`,
 		`{ upstream: "https://a", inject: { header: { name: x-key, prefix: "Token ", credential: a/b } } }`, `{ upstream: "https://a", inject: { bearer: { mint: { audience: b, scope: [c] } } } }`,
 	} {
 		f.Add([]byte(head + seed))
@@ -162,7 +179,7 @@ func checkRules(t *testing.T, c *service.Catalog, s *service.Service) {
 		t.Errorf("upstream %v", s.Upstream.URL)
 	case s.Mode == service.ModeInject && s.Upstream.URL == nil:
 		t.Errorf("injected into nothing: %+v", s)
-	case s.Inject != nil && (s.Inject.Credential() == "") != (s.Inject.Mint != nil):
+	case s.Inject != nil && len(s.Inject.Credentials()) == 0 && s.Inject.Mint == nil:
 		t.Errorf("inject %+v", s.Inject)
 	}
 	for _, p := range s.Upstream.Dial {

@@ -4,13 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"net/textproto"
 	"path"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
-	"golang.org/x/net/http/httpguts"
 
 	"github.com/intercom-broker/intercom/broker/strict"
 )
@@ -126,67 +124,6 @@ func (b Bind) check(n *yaml.Node) error {
 	return strict.At(n, "bind: want svid or none, got %.64q", string(b))
 }
 
-func (e *entry) checkInject(n *yaml.Node) error {
-	at, in := strict.Field(n, "inject"), e.Inject
-	kinds := 0
-	for _, given := range []bool{in.Basic != nil, in.Bearer != nil, in.Header != nil} {
-		if given {
-			kinds++
-		}
-	}
-	if kinds != 1 {
-		return strict.At(at, "inject: want one of basic, bearer and header, got %d of them", kinds)
-	}
-	errs := []error{checkDuration(strict.Field(at, "stale"), "stale", in.Stale, 0)}
-	if e.Upstream.URL.IsZero() {
-		errs = append(errs, strict.At(n, "inject wants an upstream"))
-	}
-	switch {
-	case in.Basic != nil:
-		errs = append(errs, checkCredential(strict.Field(strict.Field(at, "basic"), "credential"), in.Basic.Credential))
-	case in.Bearer != nil:
-		errs = append(errs, in.Bearer.check(strict.Field(at, "bearer")))
-	default:
-		errs = append(errs, in.Header.check(strict.Field(at, "header")))
-	}
-	return errors.Join(errs...)
-}
-
-func (b *bearer) check(n *yaml.Node) error {
-	if (b.Credential != "") == (b.Mint != nil) {
-		return strict.At(n, "bearer: want one of credential and mint")
-	}
-	if b.Mint == nil {
-		return checkCredential(strict.Field(n, "credential"), b.Credential)
-	}
-	at := strict.Field(n, "mint")
-	if b.Mint.Audience == "" {
-		return strict.At(at, "mint: want an audience")
-	}
-	return errors.Join(checkAudience(strict.Field(at, "audience"), b.Mint.Audience, "audience"), checkScope(strict.Field(at, "scope"), b.Mint.Scope))
-}
-
-// check refuses headers that frame the request or end at the next hop: to inject them would be to smuggle.
-func (h *headerRef) check(n *yaml.Node) error {
-	at := strict.Field(n, "name")
-	switch name := canonicalHeader(h.Name); {
-	case !httpguts.ValidHeaderFieldName(h.Name):
-		return strict.At(at, "name: %.64q is not a header's name", h.Name)
-	case strings.HasPrefix(name, "Proxy-"), strings.HasPrefix(name, "Sec-"), strings.HasPrefix(name, "X-Forwarded-"):
-		return strict.At(at, "name: %s is not for services to set", name)
-	}
-	switch canonicalHeader(h.Name) {
-	case "Host", "Content-Length", "Content-Type", "Transfer-Encoding", "Connection", "Keep-Alive", "Te", "Trailer", "Upgrade", "Forwarded", "Expect", "Via":
-		return strict.At(at, "name: %s is not for services to set", canonicalHeader(h.Name))
-	}
-	if !httpguts.ValidHeaderFieldValue(h.Prefix) || len(h.Prefix) > 64 {
-		return strict.At(strict.Field(n, "prefix"), "prefix: want at most 64 printable characters")
-	}
-	return checkCredential(strict.Field(n, "credential"), h.Credential)
-}
-
-func canonicalHeader(name string) string { return textproto.CanonicalMIMEHeaderKey(name) }
-
 func (e *entry) checkVend(n *yaml.Node) error {
 	at, v := strict.Field(n, "vend"), e.Vend
 	errs := []error{
@@ -224,10 +161,14 @@ func (u *upstream) check(n, url *yaml.Node) error {
 	} else if p != "" && (u.URL.RawPath != "" || path.Clean(p) != p || strings.ContainsAny(p, `\;`)) {
 		refuse(url, "want a plain path: no trailing or doubled slash, no dot segment, no escape")
 	}
-	dial := strict.Field(n, "dial")
-	for i, p := range u.Dial {
+	return errors.Join(append(errs, checkDial(strict.Field(n, "dial"), u.Dial))...)
+}
+
+func checkDial(n *yaml.Node, networks []netip.Prefix) error {
+	var errs []error
+	for i, p := range networks {
 		if err := checkNetwork(p); err != "" {
-			refuse(dial.Content[i], "dial[%d]: %s", i, err)
+			errs = append(errs, strict.At(n.Content[i], "dial[%d]: %s", i, err))
 		}
 	}
 	return errors.Join(errs...)

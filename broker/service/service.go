@@ -95,51 +95,6 @@ type Token struct {
 	Bind  Bind
 }
 
-// Inject says what is put into a request: exactly one of its kinds is set.
-type Inject struct {
-	// Basic is `Authorization: Basic` from the fields username and password.
-	Basic *CredentialRef
-	// Bearer is `Authorization: Bearer` from the store.
-	Bearer *CredentialRef
-	// Mint is `Authorization: Bearer` with a token that is minted for the service.
-	Mint *Mint
-	// Header is any header from the store.
-	Header *HeaderRef
-}
-
-// Credential returns the name of the stored credential, and "" when the token is minted.
-func (in *Inject) Credential() string {
-	switch {
-	case in.Basic != nil:
-		return in.Basic.Credential
-	case in.Bearer != nil:
-		return in.Bearer.Credential
-	case in.Header != nil:
-		return in.Header.Credential
-	}
-	return ""
-}
-
-// CredentialRef names a stored credential.
-type CredentialRef struct {
-	Credential string
-}
-
-// HeaderRef names a stored credential and the header that carries it.
-type HeaderRef struct {
-	// Name is in canonical form.
-	Name string
-	// Prefix stands before the value, such as "Token "; mostly empty.
-	Prefix     string
-	Credential string
-}
-
-// Mint says which token is minted and put into the request.
-type Mint struct {
-	Audience string
-	Scope    []string
-}
-
 // Vend says which credential is handed out.
 type Vend struct {
 	Credential string

@@ -108,8 +108,8 @@ func onBehalf(e audit.Entry) string {
 }
 
 func versioned(e audit.Entry) string {
-	if e.Credential == "" {
-		return ""
+	if e.Version == 0 { // none, or several with their versions in the name
+		return e.Credential
 	}
 	return fmt.Sprintf("%s@%d", e.Credential, e.Version)
 }

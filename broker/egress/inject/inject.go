@@ -1,8 +1,3 @@
-// Package inject puts a credential into the header of a request: as Basic (RFC 7617), as Bearer (RFC 6750,
-// section 2.1), or as any field with a prefix. It keeps nothing between requests and reads no body.
-//
-// What stands in a header must not be able to end it: a credential with a control character is refused,
-// never repaired, since a password with its newline cut off is another password.
 package inject
 
 import (
@@ -21,26 +16,44 @@ import (
 // ReasonUnusable is the reason of a credential that cannot be put where the service file wants it.
 const ReasonUnusable = "CREDENTIAL_UNUSABLE"
 
-// The fields that are read, in the order in which they are looked for.
+// The fields that are read.
 const (
-	fieldUsername = "username"
-	fieldPassword = "password"
-	fieldToken    = "token"
-	fieldValue    = "value"
+	fieldUsername     = "username"
+	fieldPassword     = "password"
+	fieldToken        = "token"
+	fieldValue        = "value"
+	fieldKey          = "key"
+	fieldCertificate  = "certificate"
+	fieldClientID     = "client_id"
+	fieldClientSecret = "client_secret"
+	fieldAccessKey    = "access_key_id"
+	fieldSecretKey    = "secret_access_key"
+	fieldSessionToken = "session_token"
 )
 
 const authorization = "Authorization"
 
-// Field returns the name of the header field that in sets, in canonical form.
-func Field(in *service.Inject) string {
-	if in.Header != nil {
-		return http.CanonicalHeaderKey(in.Header.Name)
+// Fields returns the names of the header fields that in sets, in canonical form. What a caller sends under
+// them, or under names that fold to them, must not travel.
+func Fields(in *service.Inject) (names []string) {
+	if in.Basic != nil || in.Bearer != nil || in.Mint != nil || in.OAuth2 != nil {
+		names = append(names, authorization)
 	}
-	return authorization
+	if in.Header != nil {
+		names = append(names, http.CanonicalHeaderKey(in.Header.Name))
+	}
+	if in.SigV4 != nil {
+		names = append(names, authorization, amzDate, amzToken, amzHash)
+	}
+	if in.HMAC != nil {
+		names = append(names, in.HMAC.Header, in.HMAC.Timestamp)
+	}
+	return names
 }
 
-// Apply puts the credential into h as in says, in place of whatever stood under that name or under one
-// that folds to it. An Inject that mints is for [Bearer].
+// Apply puts a stored credential into h as the one of Basic, Bearer and Header says that is set, in place of
+// whatever stood under that name or under one that folds to it. A token that was minted or asked for is for
+// [Bearer].
 func Apply(h http.Header, in *service.Inject, fields credential.Fields) error {
 	switch {
 	case in.Basic != nil:
