@@ -314,6 +314,9 @@ func (d *door) clientUpstream(t testing.TB, h http.HandlerFunc) (flow string) {
 	return at(s.URL)
 }
 
+// nothing is a service for doors that get theirs later.
+const nothing = "  none: { upstream: \"https://none\", token: { bind: none } }\n"
+
 func at(url string) string { return fmt.Sprintf("{ url: %q, dial: [127.0.0.0/8, \"::1/128\"] }", url) }
 
 // crm is a service that wants Basic.
