@@ -11,7 +11,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/secret"
 )
 
-// attempt is what one sending of a request is made with.
+// attempt is what one sending of a request is made with. A 401 may lead to a second one.
 type attempt struct {
 	header http.Header
 	url    *url.URL // nil where the place is the service's and the query the caller's
@@ -58,6 +58,13 @@ func (a *attempt) list() string {
 		}
 	}
 	return strings.Join(all, ",")
+}
+
+// newer reports whether a was made with another version or token than before.
+func (a *attempt) newer(before *attempt) bool {
+	return !slices.EqualFunc(a.uses[:a.used], before.uses[:before.used], func(x, y use) bool {
+		return x.name == y.name && x.version == y.version && x.token.Equal(y.token)
+	})
 }
 
 // rememberFields keeps what the store has out of the answers.

@@ -33,5 +33,7 @@
 // hygiene's guard, and TLS is verified, always. Connections are kept idle for less than servers commonly
 // keep them: see idle. A client certificate from the store has connections of its own for each version.
 //
-// A retry is net/http's alone: of requests that can be sent again, on connections that turned out to be closed.
+// A request is sent again in two cases: by net/http, where the connection turned out to be closed and nothing
+// was lost; and by us, once, where the upstream answered 401, the store or the authorization server then gave
+// another version of what had been put in, and the body is still to be had. A gRPC status is no 401.
 package egress

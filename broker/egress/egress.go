@@ -23,6 +23,8 @@ import (
 // and not after.
 type Vender interface {
 	Fetch(ctx context.Context, name credential.Name, stale time.Duration) (credential.Served, error)
+	// Doubt says that what was fetched was not taken: the next Fetch asks the store.
+	Doubt(name credential.Name)
 }
 
 // Minter mints tokens for an act that was allowed; a *exchange.Service is one.
@@ -86,6 +88,7 @@ type Handler struct {
 	upstreams upstreams
 	tokens    tokens
 	live      live
+	doubts    pace
 }
 
 // New returns a Handler.

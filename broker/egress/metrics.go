@@ -13,6 +13,7 @@ type Metrics struct {
 	duration *prometheus.HistogramVec
 	failures *prometheus.CounterVec
 	cuts     *prometheus.CounterVec
+	repeats  *prometheus.CounterVec
 	inFlight prometheus.Gauge
 	nowhere  counters
 }
@@ -33,11 +34,14 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		cuts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "intercom_egress_cut_total", Help: "Streams and upgraded connections that a change of policy ended.",
 		}, []string{"service"}),
+		repeats: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "intercom_egress_repeats_total", Help: "Calls that were sent again with a newer credential after the service had answered 401.",
+		}, []string{"service"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "intercom_egress_in_flight", Help: "Requests, streams and upgraded connections under way.",
 		}),
 	}
-	r.MustRegister(m.requests, m.duration, m.failures, m.cuts, m.inFlight)
+	r.MustRegister(m.requests, m.duration, m.failures, m.cuts, m.repeats, m.inFlight)
 	m.nowhere = m.counters("")
 	return m
 }
@@ -47,6 +51,7 @@ type counters struct {
 	classes  [6]prometheus.Counter
 	duration prometheus.Observer
 	failures *prometheus.CounterVec
+	repeats  prometheus.Counter
 }
 
 func (m *Metrics) counters(service string) (c counters) {
@@ -57,6 +62,7 @@ func (m *Metrics) counters(service string) (c counters) {
 		c.classes[i] = m.requests.WithLabelValues(service, class)
 	}
 	c.duration = m.duration.WithLabelValues(service)
+	c.repeats = m.repeats.WithLabelValues(service)
 	c.failures = m.failures.MustCurryWith(prometheus.Labels{"service": service})
 	return c
 }
@@ -64,6 +70,12 @@ func (m *Metrics) counters(service string) (c counters) {
 func (c counters) failed(reason string) {
 	if c.failures != nil {
 		c.failures.WithLabelValues(reason).Inc()
+	}
+}
+
+func (c counters) repeated() {
+	if c.repeats != nil {
+		c.repeats.Inc()
 	}
 }
 

@@ -14,6 +14,7 @@ type plan struct {
 	managed []string   // the header fields that the steps set
 	beside  []question // what is put in, and a rule may deny
 	steps   []step     // in order
+	rotates bool       // something comes from the store, so that a 401 may be about its version
 	clients *clients   // where there is a client certificate
 	tokens  *inject.Tokens
 }
@@ -54,6 +55,7 @@ func (p *plan) mint(audience string, scope []string) {
 
 func (p *plan) credentials(in *service.Inject) {
 	for _, name := range in.Credentials() {
+		p.rotates = true
 		p.beside = append(p.beside, question{policy.ActionVend, policy.Entity{Type: "credential", ID: name}})
 	}
 }

@@ -59,7 +59,11 @@ type roundTripper struct{}
 // RoundTrip uses the connections of the act's upstream.
 func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	a := actOf(r)
-	return a.transport().RoundTrip(r)
+	res, err := a.transport().RoundTrip(r)
+	if err == nil && res.StatusCode == http.StatusUnauthorized && a.upstream.rotates {
+		return a.again(r, res)
+	}
+	return res, err
 }
 
 func (a *act) transport() *http.Transport {

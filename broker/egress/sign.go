@@ -67,7 +67,7 @@ func (a *act) sign(name string, limit int64, put func(*inject.Request, credentia
 	return put(r, served.Fields)
 }
 
-// readBody takes the whole body into memory, once.
+// readBody takes the whole body into memory, once for both attempts.
 func (a *act) readBody(limit int64) error {
 	if a.whole {
 		return nil
