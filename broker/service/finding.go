@@ -29,7 +29,7 @@ func Check(c *Catalog) (found []Finding) {
 		return []Finding{{Message: "no services: nothing can be reached"}}
 	}
 	for _, s := range c.all {
-		for _, message := range []string{s.findBind(), s.findQuery(), s.findDial()} {
+		for _, message := range []string{s.findBind(), s.findQuery(), s.findDial(), s.findTokenDial()} {
 			if message != "" {
 				found = append(found, Finding{Pos: s.Pos, Service: s.Name, Message: message})
 			}
@@ -63,11 +63,26 @@ func (s *Service) findDial() string {
 	if s.Upstream.URL == nil {
 		return ""
 	}
-	addr, ok := literal(s.Upstream.URL.Hostname())
+	return shut(s.Upstream.URL.Hostname(), s.Upstream.Dial)
+}
+
+// findTokenDial is findDial for the way to a token.
+func (s *Service) findTokenDial() string {
+	if s.Inject == nil || s.Inject.OAuth2 == nil {
+		return ""
+	}
+	if why := shut(s.Inject.OAuth2.TokenURL.Hostname(), s.Inject.OAuth2.Dial); why != "" {
+		return "oauth2.token_url is " + why
+	}
+	return ""
+}
+
+func shut(host string, dial []netip.Prefix) string {
+	addr, ok := literal(host)
 	if !ok || !closed(addr) {
 		return ""
 	}
-	for _, p := range s.Upstream.Dial {
+	for _, p := range dial {
 		if p.Contains(addr) {
 			return ""
 		}

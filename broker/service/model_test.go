@@ -125,6 +125,7 @@ services:
   six: { upstream: "https://[::1]:1" }
   mapped: { upstream: "https://[::ffff:127.0.0.1]:1" }
   private: { upstream: "https://10.0.0.1" }
+  tokens: { upstream: { url: "https://[::1]:1", dial: ["::1/128"] }, inject: { oauth2: { token_url: "https://localhost", credential: c } } }
   query: { upstream: "https://a", inject: { query: { name: key, credential: c } } }
 `)
 	var got []string
@@ -137,8 +138,9 @@ services:
 		`team.yaml:4:3: service "line": the one-line form of a plain http upstream implies bind: none: whoever gets hold of a token can use it`,
 		`team.yaml:12:3: service "mapped": unreachable: the dial guard refuses 127.0.0.1 unless dial opens it, with dial: [127.0.0.1/32]`,
 		`team.yaml:10:3: service "metadata": unreachable: the dial guard refuses 169.254.169.254 unless dial opens it, with dial: [169.254.169.254/32]`,
-		`team.yaml:14:3: service "query": the credential travels in the query, which ends in the logs of the service and of all that stands before it: prefer a header`,
+		`team.yaml:15:3: service "query": the credential travels in the query, which ends in the logs of the service and of all that stands before it: prefer a header`,
 		`team.yaml:11:3: service "six": unreachable: the dial guard refuses ::1 unless dial opens it, with dial: [::1/128]`,
+		`team.yaml:14:3: service "tokens": oauth2.token_url is unreachable: the dial guard refuses 127.0.0.1 unless dial opens it, with dial: [127.0.0.1/32]`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
