@@ -199,7 +199,6 @@ func (l *Log) close() error {
 	l.stopped.Wait()
 	l.lead <- struct{}{}
 	l.commit(last)
-	<-l.lead
 	return errors.Join(l.checkpoint(context.Background()), l.release())
 }
 

@@ -84,14 +84,27 @@ func (l *Log) submit(ctx context.Context, it *item) error {
 	case <-b.done:
 	case l.lead <- struct{}{}:
 		l.commit(b)
-		<-l.lead
-	case <-ctx.Done():
-		return late(ctx)
+	default: // somebody is writing: only now does the caller's patience matter
+		if err := l.await(ctx, b); err != nil {
+			return err
+		}
 	}
 	if err := it.err; err != nil {
 		return err
 	}
 	l.pool.Put(it)
+	return nil
+}
+
+// await returns when b is written, by somebody else or by us.
+func (l *Log) await(ctx context.Context, b *batch) error {
+	select {
+	case <-b.done:
+	case l.lead <- struct{}{}:
+		l.commit(b)
+	case <-ctx.Done():
+		return late(ctx)
+	}
 	return nil
 }
 
@@ -115,8 +128,9 @@ func (l *Log) join(it *item) (*batch, error) {
 	return l.pending, nil
 }
 
-// commit writes b unless another leader has. The caller holds lead.
+// commit writes b unless another leader has, and gives the lead away, which the caller holds.
 func (l *Log) commit(b *batch) {
+	defer func() { <-l.lead }()
 	l.mu.Lock()
 	mine := b == l.pending
 	if mine {

@@ -33,7 +33,6 @@ type act struct {
 	target   target
 	grant    *pep.Grant
 	upstream *upstream
-	beside   question // what else a rule may deny, beyond the upstream's own
 	outcome  pep.Outcome
 	attempt            // what the upstream gets
 	body     []byte    // where a signature wants it whole
@@ -81,7 +80,6 @@ func (a *act) serve() error {
 	if a.upstream, err = h.upstreams.get(h, a.target.service); err != nil {
 		return err
 	}
-	a.beside = a.slash()
 	if err := h.live.enter(a, before); err != nil {
 		return err
 	}

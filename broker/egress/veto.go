@@ -28,8 +28,10 @@ func otherSlash(resource string) string {
 // vetoed returns the denial of a rule against any of what the act touches: the path with its last slash
 // toggled, and the credentials, or the audience of the token, that would be put in.
 func (a *act) vetoed(ctx context.Context) error {
-	if err := a.veto(ctx, a.beside); err != nil {
-		return err
+	if a.handler.cfg.Point.MayVeto(policy.ActionCall) {
+		if err := a.veto(ctx, a.slash()); err != nil {
+			return err
+		}
 	}
 	for _, q := range a.upstream.beside {
 		if err := a.veto(ctx, q); err != nil {

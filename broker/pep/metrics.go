@@ -1,7 +1,6 @@
 package pep
 
 import (
-	"slices"
 	"time"
 
 	"github.com/intercom-broker/intercom/broker/fault"
@@ -17,7 +16,16 @@ type Metrics struct {
 	open       *prometheus.GaugeVec
 	withdrawn  *prometheus.CounterVec
 	unrecorded prometheus.Counter
-	actions    []string
+	// usual has what most decisions count, looked up once: it stands on the way of every request.
+	usual map[string]usual
+}
+
+// usual are the counters of one action that was allowed and went well.
+type usual struct {
+	action      string
+	allowed, ok prometheus.Counter
+	check       prometheus.Observer
+	open        prometheus.Gauge
 }
 
 // The results of a decision. They are fewer than the kinds of faults: whoever looks at a graph asks
@@ -47,36 +55,38 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		withdrawn: counters("withdrawals_total", "Acts that a change of policy ended.", "action"),
 		unrecorded: prometheus.NewCounter(prometheus.CounterOpts(
 			opts("outcomes_unrecorded_total", "Outcomes that the audit log did not take."))),
-		actions: policy.Actions(),
+		usual: map[string]usual{},
+	}
+	for _, a := range append(policy.Actions(), otherAction) {
+		m.usual[a] = usual{a, m.decisions.WithLabelValues(a, resultAllowed), m.acts.WithLabelValues(a, resultOK), m.check.WithLabelValues(a), m.open.WithLabelValues(a)}
 	}
 	r.MustRegister(m.decisions, m.check, m.acts, m.open, m.withdrawn, m.unrecorded)
 	return m
 }
 
-// action bounds the label: what is not in policy's closed list is a caller's word.
-func (m *Metrics) action(a string) string {
-	if slices.Contains(m.actions, a) {
-		return a
+// of bounds the label: what is not in policy's closed list is a caller's word.
+func (m *Metrics) of(action string) usual {
+	if u, ok := m.usual[action]; ok {
+		return u
 	}
-	return otherAction
+	return m.usual[otherAction]
 }
 
 func (m *Metrics) checked(g *Grant, refusal error, now time.Time) {
 	if m == nil {
 		return
 	}
-	action := m.action(g.Action)
-	m.decisions.WithLabelValues(action, resultOf(refusal)).Inc()
-	m.check.WithLabelValues(action).Observe(now.Sub(g.began).Seconds())
+	u := m.of(g.Action)
+	u.check.Observe(now.Sub(g.began).Seconds())
 	if refusal == nil {
-		m.open.WithLabelValues(action).Inc()
+		u.allowed.Inc()
+		u.open.Inc()
+		return
 	}
+	m.decisions.WithLabelValues(u.action, resultOf(refusal)).Inc()
 }
 
 func resultOf(refusal error) string {
-	if refusal == nil {
-		return resultAllowed
-	}
 	switch fault.KindOf(refusal) {
 	case fault.Denied:
 		return resultDenied
@@ -91,9 +101,13 @@ func (m *Metrics) finished(g *Grant, result string, unrecorded error) {
 	if m == nil {
 		return
 	}
-	action := m.action(g.Action)
-	m.acts.WithLabelValues(action, result).Inc()
-	m.open.WithLabelValues(action).Dec()
+	u := m.of(g.Action)
+	u.open.Dec()
+	if result == resultOK {
+		u.ok.Inc()
+	} else {
+		m.acts.WithLabelValues(u.action, result).Inc()
+	}
 	if unrecorded != nil {
 		m.unrecorded.Inc()
 	}
@@ -101,6 +115,6 @@ func (m *Metrics) finished(g *Grant, result string, unrecorded error) {
 
 func (m *Metrics) withdrew(g *Grant) {
 	if m != nil {
-		m.withdrawn.WithLabelValues(m.action(g.Action)).Inc()
+		m.withdrawn.WithLabelValues(m.of(g.Action).action).Inc()
 	}
 }

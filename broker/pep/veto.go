@@ -17,6 +17,9 @@ const effectDeny = "deny"
 // a leaked credential stops every use of it. So is an answer that cannot be had. A veto is recorded as a
 // second decision under g's id; the caller ends the act, whether or not it could be written.
 func (p *Point) Veto(ctx context.Context, g *Grant, action string, res policy.Entity) error {
+	if !p.MayVeto(action) {
+		return nil
+	}
 	also := &Grant{Principal: g.Principal, Action: action, Resource: res, ID: g.ID, about: g.about, trace: g.trace, began: p.now()}
 	refusal := p.decide(ctx, also)
 	if refusal == nil || !also.vetoed(refusal) {
@@ -27,6 +30,13 @@ func (p *Point) Veto(ctx context.Context, g *Grant, action string, res policy.En
 	}
 	p.Metrics.withdrew(g)
 	return refusal
+}
+
+// MayVeto reports whether Veto can say anything but nil for that action. It is true where the Decider does
+// not know.
+func (p *Point) MayVeto(action string) bool {
+	d, knows := p.Decider.(interface{ MayDeny(action string) bool })
+	return !knows || d.MayDeny(action)
 }
 
 // vetoed tells a rule that denies, and what could not be answered, from the mere want of an allow.

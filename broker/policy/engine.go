@@ -104,6 +104,9 @@ func (e *Engine) Decide(ctx context.Context, r Request) (Decision, error) {
 	return d, err
 }
 
+// MayDeny is [Snapshot.MayDeny] of the current policy.
+func (e *Engine) MayDeny(action string) bool { return e.Current().MayDeny(action) }
+
 // Explain explains with the current policy.
 func (e *Engine) Explain(ctx context.Context, r Request) (Explanation, error) {
 	return e.Current().Explain(ctx, r)

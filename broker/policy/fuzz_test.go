@@ -233,6 +233,9 @@ func FuzzIndexEqualsCasbin(f *testing.F) {
 				t.Fatalf("%s differs for %s %s %q %+v\nindex  %+v %v\ncasbin %+v %v\n%s",
 					diff, r.Principal.Subject(), r.Action, r.Resource, r.Principal.User, got, err1, want, err2, csv)
 			}
+			if refused := got.Err != nil || got.Rule != nil && got.Rule.Effect == "deny"; refused && !index.MayDeny(r.Action) {
+				t.Fatalf("no rule may deny %s, and one does: %+v\n%s", r.Action, got, csv)
+			}
 		}
 	})
 }

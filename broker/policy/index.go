@@ -36,6 +36,7 @@ type index struct {
 	order     []int32           // rules by pair
 	deny      []bool            // by rule
 	when      []*condition
+	refuses   [actionCount]bool // actions for which a rule may refuse
 }
 
 type userKey struct{ issuer, subject string }
@@ -118,6 +119,9 @@ func newIndex(rules []parsed, g roles) *index {
 	}
 }
 
+// mayDeny reports whether any rule may refuse that action to anybody.
+func (x *index) mayDeny(action string) bool { return x.refuses[0] || x.refuses[actionNumber(action)] }
+
 // wild counts the rules whose subject is not one SPIFFE ID.
 func wild(rules []parsed) (n int) {
 	for i := range rules {
@@ -148,6 +152,7 @@ func (b *builder) build(rules []parsed, g roles) bool {
 		b.index.subjects[s][action] |= 1 << b.resources.bit[res]
 		keys[i] = pairKey(s, res, action)
 		b.deny = append(b.deny, r.deny)
+		b.refuses[action] = b.refuses[action] || r.deny || r.condition != nil // one that fails denies
 		b.when = append(b.when, r.condition)
 	}
 	b.spans(keys)

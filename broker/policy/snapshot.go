@@ -42,6 +42,10 @@ func (s *Snapshot) Decide(_ context.Context, r Request) (Decision, error) {
 	return s.conclude(&q, s.index.decide(&q)), nil
 }
 
+// MayDeny reports whether some rule may refuse that action: by its effect, or by a condition that fails.
+// Where none may, an act need not ask about what it merely touches.
+func (s *Snapshot) MayDeny(action string) bool { return s.index == nil || s.index.mayDeny(action) }
+
 // check refuses a request that names nobody, or somebody whose name could be read in two ways.
 func check(r *Request) error {
 	if r.Principal.IsZero() {
