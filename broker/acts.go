@@ -22,6 +22,7 @@ import (
 // acts are what the doors lead to.
 type acts struct {
 	exchange *exchange.Service
+	oauth    *exchange.OAuth
 	vend     *vend.Service
 	sidecars *vend.Sidecars
 	pdp      *pdp.Service
@@ -46,7 +47,8 @@ func (b *Broker) acts(ring *keyring.Ring) (*acts, error) {
 	if err != nil {
 		return nil, err
 	}
-	own := exchange.OwnTokens(issuer, token.LocalKeys(lookup(ring)), nil)
+	keys, revoked := token.LocalKeys(lookup(ring)), exchange.NewRevocations(p.store, log, nil)
+	own := revoked.Unrevoked(exchange.OwnTokens(issuer, keys, nil))
 	a := &acts{
 		exchange: &exchange.Service{
 			Point: p.point, Services: p.services.Current, Signer: ring, Issuer: issuer,
@@ -59,6 +61,9 @@ func (b *Broker) acts(ring *keyring.Ring) (*acts, error) {
 		vend:     &vend.Service{Point: p.point, Store: p.cache, Services: p.services.Current, Metrics: vends},
 		sidecars: &vend.Sidecars{Services: p.services, Policy: p.policy, Logger: log, Metrics: vends},
 		pdp:      &pdp.Service{Point: p.point, Policy: p.policy, Find: b.find},
+	}
+	a.oauth = &exchange.OAuth{
+		Service: a.exchange, Client: svids.Client, Enter: b.limit.enter, Keys: keys, Revoked: revoked, SignReply: ring.SignReply,
 	}
 	roots, err := roots("upstream_ca", b.cfg.UpstreamCA)
 	if err != nil {

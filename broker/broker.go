@@ -31,6 +31,8 @@ type Broker struct {
 	bound  map[string]net.Listener
 	// ring is set once the signing key was published, or could not be.
 	ring atomic.Pointer[keyring.Ring]
+	// web is what the web door serves from then on.
+	web atomic.Pointer[http.ServeMux]
 }
 
 // Addresses are where the doors listen, as host:port.
@@ -135,8 +137,9 @@ func (b *Broker) serveRest(ctx context.Context, run *errgroup.Group) error {
 		return err
 	}
 	b.ring.Store(ring)
+	b.web.Store(b.webMux(a.oauth))
 	for _, part := range []func(context.Context) error{
-		b.parts.policy.Run, b.parts.services.Run, ring.Run, a.egress.Run,
+		b.parts.policy.Run, b.parts.services.Run, ring.Run, a.oauth.Revoked.Run, a.egress.Run,
 		func(ctx context.Context) error { return b.serveMesh(ctx, a) },
 		func(ctx context.Context) error { return b.serveEgress(ctx, a) },
 		b.tellHealth,

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -95,6 +96,8 @@ type Web struct {
 	Address string `yaml:"address" required:"true" doc:"host:port."`
 	Cert    string `yaml:"cert" doc:"A PEM file with the server's certificate, read again when it changes; our SVID when absent and it has a DNS name."`
 	Key     string `yaml:"key" doc:"A PEM file with its key."`
+	// MTLS is for where a proxy ends TLS on the way to the issuer; the zero value means that none does.
+	MTLS strict.URL `yaml:"mtls" doc:"The https origin at which OAuth clients reach the door with their certificate, when the issuer's is not it; clients learn it from mtls_endpoint_aliases."`
 }
 
 // Store names the one store.
@@ -252,6 +255,8 @@ func (c *Config) Validate() error {
 	files := c.Identity.Cert != "" && c.Identity.Key != "" && len(c.Identity.Bundles) > 0
 	want((c.Identity.Socket != "") != files, "identity: want a socket, or all of cert, key and bundles")
 	want((c.Listen.Web.Cert == "") == (c.Listen.Web.Key == ""), "listen.web: cert and key come together")
+	mtls := c.Listen.Web.MTLS
+	want(mtls.IsZero() || mtls.Scheme == "https" && strings.Trim(mtls.Path, "/") == "" && mtls.RawQuery == "", "listen.web.mtls: want an https origin, without path and query")
 	taken := map[string]string{}
 	for name, address := range c.Listen.addresses() {
 		_, port, err := net.SplitHostPort(address)
@@ -279,6 +284,13 @@ func (l Listen) admin() string {
 		return "127.0.0.1:8446"
 	}
 	return l.Admin
+}
+
+func (w Web) mtls() string {
+	if w.MTLS.IsZero() {
+		return ""
+	}
+	return w.MTLS.String()
 }
 
 func (c *Config) grace() time.Duration  { return orDefault(c.Grace.Std(), 10*time.Second) }

@@ -121,19 +121,36 @@ func (b *Broker) egressDoor(h http.Handler) http.Handler {
 // our JWT-SVID by our trust domain's keys may ask for them at that very moment; until then it has nothing
 // else to say.
 func (b *Broker) webHandler() http.Handler {
+	early := b.webMux(nil)
+	starting := fault.New(fault.Unavailable, "STARTING", "the signing key is being published")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch whole := b.web.Load(); {
+		case whole != nil:
+			whole.ServeHTTP(w, r)
+		case strings.HasSuffix(r.URL.Path, exchange.DomainKeysPath):
+			early.ServeHTTP(w, r)
+		case r.Method == http.MethodPost: // an OAuth client
+			fault.WriteOAuth(w, starting)
+		default:
+			fault.WriteProblem(w, starting)
+		}
+	})
+}
+
+// webMux is what the web door serves; a nil oauth is not there yet.
+func (b *Broker) webMux(oauth *exchange.OAuth) *http.ServeMux {
 	mux := http.NewServeMux()
 	(&exchange.Web{
 		Issuer:     b.cfg.Issuer.String(),
 		Keys:       b.keys,
 		DomainKeys: func() ([]byte, error) { return b.parts.identity.JWTKeys(b.parts.identity.ID().TrustDomain()) },
+		Plaintext:  b.cfg.Unsafe.WebPlaintext,
+		MTLS:       b.cfg.Listen.Web.mtls(),
 	}).Mount(mux)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if b.ring.Load() == nil && !strings.HasSuffix(r.URL.Path, exchange.DomainKeysPath) {
-			fault.WriteProblem(w, fault.New(fault.Unavailable, "STARTING", "the signing key is being published"))
-			return
-		}
-		mux.ServeHTTP(w, r)
-	})
+	if oauth != nil {
+		oauth.Mount(mux)
+	}
+	return mux
 }
 
 // keys returns the public keys of all replicas, as the shared store has them now.

@@ -4,7 +4,8 @@
 // A caller proves itself in one of two ways. By the X.509-SVID of its connection, which package mtls
 // verified at the handshake: [UnaryInterceptor], [StreamInterceptor] and [HTTP] put that Principal into
 // the context, and refuse where there is none. Or, where TLS ends before us, by a JWT-SVID that a
-// [Verifier] accepts. Headers that carry a certificate are never looked at.
+// [Verifier] accepts. Headers that carry a certificate are never looked at. An OAuth client on the web door
+// may use either or both: [Verifier.Client].
 //
 // A JWT-SVID is a bearer token: whoever holds it is the workload. So it counts only when we are its one
 // audience and it ends within five minutes, and only from trust domains that are allowed by name. It may

@@ -3,6 +3,7 @@ package fault
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 )
 
 // oauthErrors has, for each kind, the status and the code of RFC 6749, section 5.2 and RFC 8693,
@@ -41,5 +42,18 @@ func WriteOAuth(w http.ResponseWriter, err error) {
 	e.headers(w.Header())
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"error": code, "error_description": e.Message})
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": code, "error_description": describable(e.Message)})
+}
+
+// describable keeps to the characters of an error_description (RFC 6749, section 5.2).
+func describable(message string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '"' || r == '\\':
+			return '\''
+		case r < ' ' || r > '~':
+			return '?'
+		}
+		return r
+	}, message)
 }

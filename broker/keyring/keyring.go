@@ -173,7 +173,18 @@ func (r *Ring) Refresh(ctx context.Context) {
 // Sign signs claims, which encode as a JSON object with an exp at most TokenLife ahead, under the JOSE
 // header typ, and returns the compact form (RFC 7515, section 3.1).
 func (r *Ring) Sign(_ context.Context, typ string, claims any) (secret.Value, error) {
-	token, err := r.sign(typ, claims)
+	return r.signed(typ, claims, r.checkLife)
+}
+
+// SignReply signs what is said to one who has just asked, such as an introspection response. It encodes as
+// a JSON object without an exp, so that nothing that wants one takes it for a token (RFC 9701, section
+// 8.1). Its reader verifies it when it comes; the key stays known for another TokenLife.
+func (r *Ring) SignReply(_ context.Context, typ string, claims any) (secret.Value, error) {
+	return r.signed(typ, claims, checkReply)
+}
+
+func (r *Ring) signed(typ string, claims any, check func(payload []byte) error) (secret.Value, error) {
+	token, err := r.sign(typ, claims, check)
 	r.cfg.Metrics.signed(err)
 	if err != nil {
 		return secret.Value{}, fault.New(fault.Internal, "", "the token cannot be signed").Because(err)
@@ -181,12 +192,12 @@ func (r *Ring) Sign(_ context.Context, typ string, claims any) (secret.Value, er
 	return secret.New(token), nil
 }
 
-func (r *Ring) sign(typ string, claims any) ([]byte, error) {
+func (r *Ring) sign(typ string, claims any, check func(payload []byte) error) ([]byte, error) {
 	payload, err := json.Marshal(claims)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.checkLife(payload); err != nil {
+	if err := check(payload); err != nil {
 		return nil, err
 	}
 	key := r.current.Load().active

@@ -7,6 +7,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/audit"
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/identity"
+	"github.com/intercom-broker/intercom/broker/policy"
 )
 
 // What stands in the log where policy itself has no words.
@@ -58,6 +59,8 @@ func (g *Grant) event(allow bool) audit.Event {
 	}
 	switch {
 	case !allow:
+		e.Why = g.Decision.Reason
+	case g.Decision.Rule == nil && g.Decision.Reason != policy.ReasonAllowed: // by what is no rule
 		e.Why = g.Decision.Reason
 	case g.Decision.UserRule != nil:
 		e.Why = "the user by " + g.Decision.UserRule.String()

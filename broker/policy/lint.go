@@ -13,7 +13,7 @@ import (
 // a slip of the pen: a deny that never matches is a hole.
 func asks() map[string][]string {
 	return map[string][]string{
-		ActionVend: {"credential"}, ActionExchange: {"audience"}, ActionCall: {"service"},
+		ActionVend: {"credential"}, ActionExchange: {"audience", "grant"}, ActionCall: {"service"},
 		ActionEvaluate: {"pdp"}, ActionExplain: {"pdp"}, ActionIntrospect: {"audience"},
 		ActionReflect: {"grpc"}, ActionAdmin: {"admin"},
 	}
