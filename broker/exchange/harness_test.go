@@ -73,7 +73,7 @@ type broker struct {
 
 func newBroker(t testing.TB) *broker {
 	t.Helper()
-	snapshot, err := policy.LoadFS(fstest.MapFS{"policy.csv": {Data: []byte(rules)}})
+	snapshot, err := policy.LoadFS(fstest.MapFS{"policy.csv": {Data: []byte(rules + oauthRules)}})
 	if err != nil {
 		t.Fatal(err)
 	}

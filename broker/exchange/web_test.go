@@ -58,10 +58,16 @@ func body(t *testing.T, r *http.Response) string {
 func TestMetadata(t *testing.T) {
 	for _, path := range []string{"", "/base"} {
 		issuer, get := webDoor(t, path, exchange.Web{})
+		methods := []any{"tls_client_auth", "spiffe_x509", "spiffe_jwt"}
 		want := map[string]any{
-			"issuer": issuer, "jwks_uri": issuer + "/oauth2/jwks",
-			"grant_types_supported": []any{}, "response_types_supported": []any{"none"}, "subject_types_supported": []any{"public"},
+			"issuer": issuer, "jwks_uri": issuer + "/oauth2/jwks", "token_endpoint": issuer + "/oauth2/token",
+			"introspection_endpoint": issuer + "/oauth2/introspect", "revocation_endpoint": issuer + "/oauth2/revoke",
+			"token_endpoint_auth_methods_supported": methods, "introspection_endpoint_auth_methods_supported": methods,
+			"revocation_endpoint_auth_methods_supported": methods,
+			"grant_types_supported":                      []any{"client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"},
+			"response_types_supported":                   []any{"none"}, "subject_types_supported": []any{"public"},
 			"id_token_signing_alg_values_supported":      []any{"ES256", "EdDSA"},
+			"introspection_signing_alg_values_supported": []any{"ES256", "EdDSA"},
 			"tls_client_certificate_bound_access_tokens": true,
 		}
 		for _, at := range []string{
@@ -81,6 +87,30 @@ func TestMetadata(t *testing.T) {
 			if keys := get(uri[len(issuer)-len(path):]); body(t, keys) != ourKeys {
 				t.Errorf("%s: no keys at %s", at, uri)
 			}
+		}
+	}
+}
+
+// TestMetadataWhereTLSEndsBefore names certificates only where there is a way for them.
+func TestMetadataWhereTLSEndsBefore(t *testing.T) {
+	for mtls, want := range map[string]string{
+		"": `["spiffe_jwt"]`, "https://mtls.test:8445": `["tls_client_auth","spiffe_x509","spiffe_jwt"]`, "https://mtls.test:8445/": `["tls_client_auth","spiffe_x509","spiffe_jwt"]`,
+	} {
+		_, get := webDoor(t, "/base", exchange.Web{Plaintext: true, MTLS: mtls})
+		var got struct {
+			Methods json.RawMessage   `json:"token_endpoint_auth_methods_supported"`
+			Aliases map[string]string `json:"mtls_endpoint_aliases"`
+		}
+		if err := json.Unmarshal([]byte(body(t, get("/base/.well-known/openid-configuration"))), &got); err != nil {
+			t.Fatal(err)
+		}
+		var aliases map[string]string
+		if mtls != "" {
+			at := "https://mtls.test:8445/base/oauth2/"
+			aliases = map[string]string{"token_endpoint": at + "token", "introspection_endpoint": at + "introspect", "revocation_endpoint": at + "revoke"}
+		}
+		if diff := cmp.Diff(aliases, got.Aliases); diff != "" || string(got.Methods) != want {
+			t.Errorf("%q: %s\n%s", mtls, got.Methods, diff)
 		}
 	}
 }
