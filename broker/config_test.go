@@ -66,6 +66,8 @@ func TestConfigRefuses(t *testing.T) {
 		"address":           {"mesh: 127.0.0.1:8443", "mesh: 8443x", "listen.mesh: want host:port"},
 		"sync":              {"dir: audit", "dir: audit, sync: sometimes", "audit.sync"},
 		"cert without key":  {"address: 127.0.0.1:8445", "address: 127.0.0.1:8445, cert: c.pem", "cert and key come together"},
+		"mtls with a path":  {"address: 127.0.0.1:8445", "address: 127.0.0.1:8445, mtls: \"https://mtls.test/x\"", "listen.web.mtls"},
+		"plain mtls":        {"address: 127.0.0.1:8445", "address: 127.0.0.1:8445, mtls: \"http://mtls.test\"", "listen.web.mtls"},
 		"keys":              {"audit:", "keys: { algorithm: RS256 }\naudit:", "keys.algorithm"},
 		"log level":         {"audit:", "telemetry: { log: loud }\naudit:", "telemetry.log"},
 		"one port twice":    {"egress: 127.0.0.1:8444", "egress: 127.0.0.1:8443", "broker.yaml:4:"},

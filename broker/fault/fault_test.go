@@ -116,3 +116,17 @@ func TestNobodyClassified(t *testing.T) {
 		t.Errorf("FromStatus(nil) = %v", got.Kind)
 	}
 }
+
+// TestDescriptionsKeepToTheirCharacters: RFC 6749, section 5.2, has no quotes, no backslash and no line
+// breaks in an error_description.
+func TestDescriptionsKeepToTheirCharacters(t *testing.T) {
+	w := httptest.NewRecorder()
+	fault.WriteOAuth(w, fault.New(fault.InvalidRequest, "", "a \"name\" of\n\\ \u00e4, that's it"))
+	var body map[string]string
+	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil {
+		t.Fatal(err)
+	}
+	if got := body["error_description"]; got != "a 'name' of?' ?, that's it" {
+		t.Errorf("%q", got)
+	}
+}
