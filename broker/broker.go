@@ -31,7 +31,7 @@ type Broker struct {
 	bound  map[string]net.Listener
 	// ring is set once the signing key was published, or could not be.
 	ring atomic.Pointer[keyring.Ring]
-	// web is what the web door serves from then on.
+	// web is what the web door serves from then on, and a little before.
 	web atomic.Pointer[http.ServeMux]
 }
 
@@ -136,8 +136,8 @@ func (b *Broker) serveRest(ctx context.Context, run *errgroup.Group) error {
 	if err != nil {
 		return err
 	}
-	b.ring.Store(ring)
-	b.web.Store(b.webMux(a.oauth))
+	b.web.Store(b.webMux(ring, a.oauth))
+	b.ring.Store(ring) // what /readyz looks at, so the last
 	for _, part := range []func(context.Context) error{
 		b.parts.policy.Run, b.parts.services.Run, ring.Run, a.oauth.Revoked.Run, a.egress.Run,
 		func(ctx context.Context) error { return b.serveMesh(ctx, a) },

@@ -17,6 +17,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/authn"
 	"github.com/intercom-broker/intercom/broker/exchange"
 	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/keyring"
 	"github.com/intercom-broker/intercom/broker/mtls"
 	"github.com/intercom-broker/intercom/broker/pep"
 	"github.com/intercom-broker/intercom/broker/policy"
@@ -121,7 +122,7 @@ func (b *Broker) egressDoor(h http.Handler) http.Handler {
 // our JWT-SVID by our trust domain's keys may ask for them at that very moment; until then it has nothing
 // else to say.
 func (b *Broker) webHandler() http.Handler {
-	early := b.webMux(nil)
+	early := b.webMux(nil, nil)
 	starting := fault.New(fault.Unavailable, "STARTING", "the signing key is being published")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch whole := b.web.Load(); {
@@ -137,12 +138,12 @@ func (b *Broker) webHandler() http.Handler {
 	})
 }
 
-// webMux is what the web door serves; a nil oauth is not there yet.
-func (b *Broker) webMux(oauth *exchange.OAuth) *http.ServeMux {
+// webMux is what the web door serves. Without ring and oauth there is the trust domain to ask about.
+func (b *Broker) webMux(ring *keyring.Ring, oauth *exchange.OAuth) *http.ServeMux {
 	mux := http.NewServeMux()
 	(&exchange.Web{
 		Issuer:     b.cfg.Issuer.String(),
-		Keys:       b.keys,
+		Keys:       keys(ring),
 		DomainKeys: func() ([]byte, error) { return b.parts.identity.JWTKeys(b.parts.identity.ID().TrustDomain()) },
 		Plaintext:  b.cfg.Unsafe.WebPlaintext,
 		MTLS:       b.cfg.Listen.Web.mtls(),
@@ -154,10 +155,11 @@ func (b *Broker) webMux(oauth *exchange.OAuth) *http.ServeMux {
 }
 
 // keys returns the public keys of all replicas, as the shared store has them now.
-func (b *Broker) keys() (set []byte, etag string) {
-	ring := b.ring.Load()
-	ring.Refresh(context.Background()) // bounded by the ring's own timeout
-	return ring.JWKS()
+func keys(ring *keyring.Ring) func() (set []byte, etag string) {
+	return func() ([]byte, string) {
+		ring.Refresh(context.Background()) // bounded by the ring's own timeout
+		return ring.JWKS()
+	}
 }
 
 // listen binds all doors, so that an address that is taken is an error of the start.
