@@ -35,35 +35,15 @@ func (a *acts) mesh() []interface{ Register(grpc.ServiceRegistrar) } {
 }
 
 func (b *Broker) acts(ring *keyring.Ring) (*acts, error) {
-	p, issuer := b.parts, b.cfg.Issuer.String()
+	p := b.parts
 	log, vends := p.telemetry.Logger(), vend.NewMetrics(p.registry())
-	svids, err := authn.New(authn.Config{
-		Domains: p.domains(b.cfg), JWTBundles: p.identity, Audience: issuer, Logger: log, Metrics: authn.NewMetrics(p.registry()),
-	})
-	if err != nil {
-		return nil, err
-	}
-	users, err := b.users()
-	if err != nil {
-		return nil, err
-	}
-	keys, revoked := token.LocalKeys(lookup(ring)), exchange.NewRevocations(p.store, log, nil)
-	own := revoked.Unrevoked(exchange.OwnTokens(issuer, keys, nil))
 	a := &acts{
-		exchange: &exchange.Service{
-			Point: p.point, Services: p.services.Current, Signer: ring, Issuer: issuer,
-			Metrics: exchange.NewMetrics(p.registry()),
-			Subjects: map[string]exchange.SubjectVerifier{
-				exchange.TypeAccessToken: exchange.UserTokens(users, own),
-				exchange.TypeJWT:         exchange.UserTokens(users, exchange.JWTSVIDs(svids)),
-			},
-		},
 		vend:     &vend.Service{Point: p.point, Store: p.cache, Services: p.services.Current, Metrics: vends},
 		sidecars: &vend.Sidecars{Services: p.services, Policy: p.policy, Logger: log, Metrics: vends},
 		pdp:      &pdp.Service{Point: p.point, Policy: p.policy, Find: b.find},
 	}
-	a.oauth = &exchange.OAuth{
-		Service: a.exchange, Client: svids.Client, Enter: b.limit.enter, Keys: keys, Revoked: revoked, SignReply: ring.SignReply,
+	if err := b.trade(a, ring); err != nil {
+		return nil, err
 	}
 	roots, err := roots("upstream_ca", b.cfg.UpstreamCA)
 	if err != nil {
@@ -74,6 +54,34 @@ func (b *Broker) acts(ring *keyring.Ring) (*acts, error) {
 		Logger: log, Tracer: p.telemetry.Tracer("intercom/egress"), Metrics: egress.NewMetrics(p.registry()),
 	})
 	return a, err
+}
+
+// trade makes the exchange and its OAuth door. A token of ours that was revoked is no subject token.
+func (b *Broker) trade(a *acts, ring *keyring.Ring) error {
+	p, issuer, log := b.parts, b.cfg.Issuer.String(), b.parts.telemetry.Logger()
+	svids, err := authn.New(authn.Config{
+		Domains: p.domains(b.cfg), JWTBundles: p.identity, Audience: issuer, Logger: log, Metrics: authn.NewMetrics(p.registry()),
+	})
+	if err != nil {
+		return err
+	}
+	users, err := b.users()
+	if err != nil {
+		return err
+	}
+	keys, revoked := token.LocalKeys(lookup(ring)), exchange.NewRevocations(p.store, log, nil)
+	a.exchange = &exchange.Service{
+		Point: p.point, Services: p.services.Current, Signer: ring, Issuer: issuer,
+		Metrics: exchange.NewMetrics(p.registry()),
+		Subjects: map[string]exchange.SubjectVerifier{
+			exchange.TypeAccessToken: exchange.UserTokens(users, revoked.Unrevoked(exchange.OwnTokens(issuer, keys, nil))),
+			exchange.TypeJWT:         exchange.UserTokens(users, exchange.JWTSVIDs(svids)),
+		},
+	}
+	a.oauth = &exchange.OAuth{
+		Service: a.exchange, Client: svids.Client, Enter: b.limit.enter, Keys: keys, Revoked: revoked, SignReply: ring.SignReply,
+	}
+	return nil
 }
 
 // lookup finds the key of any replica, also of one that has just started.

@@ -29,6 +29,15 @@ type introspection struct {
 	ID           string        `json:"jti,omitempty"`
 	Confirmation *confirmation `json:"cnf,omitempty"`
 	Act          *actor        `json:"act,omitempty"`
+	User         *subjectID    `json:"sub_id,omitempty"`
+	Groups       []string      `json:"groups,omitempty"`
+}
+
+// subjectID is RFC 9493, section 3.2.2, as it stands in the token.
+type subjectID struct {
+	Format  string `json:"format"`
+	Issuer  string `json:"iss"`
+	Subject string `json:"sub"`
 }
 
 type confirmation struct {
@@ -51,7 +60,10 @@ func actors(a *token.Actor) *actor {
 func active(c token.Claims) introspection {
 	i := introspection{
 		Active: true, Scope: strings.Join(c.Scope, " "), ClientID: c.ClientID, TokenType: "Bearer", Expiry: c.Expiry.Unix(),
-		IssuedAt: c.IssuedAt.Unix(), Subject: c.Subject, Audience: c.Audience, Issuer: c.Issuer, ID: c.ID, Act: actors(c.Act),
+		IssuedAt: c.IssuedAt.Unix(), Subject: c.Subject, Audience: c.Audience, Issuer: c.Issuer, ID: c.ID, Act: actors(c.Act), Groups: c.Groups,
+	}
+	if c.User != nil {
+		i.User = &subjectID{Format: "iss_sub", Issuer: c.User.Issuer, Subject: c.User.Subject}
 	}
 	if !c.NotBefore.IsZero() {
 		i.NotBefore = c.NotBefore.Unix()

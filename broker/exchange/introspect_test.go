@@ -51,6 +51,21 @@ func TestIntrospectionOfABoundAndDelegatedToken(t *testing.T) {
 	}
 }
 
+func TestIntrospectionOfAUsersToken(t *testing.T) {
+	d := newDoor(t)
+	d.users(unchanged)
+	traded := d.post(t, "/orders", tokenPath, "grant_type", exchange.GrantExchange, "audience", "ledger", "subject_token", "a user's", "subject_token_type", "x")
+	a := d.post(t, "/ledger", introspectPath, "token", traded.str("access_token"))
+	want := map[string]any{
+		"sub": "user:https://idp.test%7Cada", "sub_id": map[string]any{"format": "iss_sub", "iss": idp, "sub": "ada"},
+		"groups": []any{"staff"}, "act": map[string]any{"sub": ordersID.String()},
+	}
+	got := map[string]any{"sub": a.json["sub"], "sub_id": a.json["sub_id"], "groups": a.json["groups"], "act": a.json["act"]}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%d %s\n%s", a.status, a.text, diff)
+	}
+}
+
 // TestIntrospectionTellsNothing to whom policy does not allow it: whole answers are compared, without the
 // date and the decision, which differ each time.
 func TestIntrospectionTellsNothing(t *testing.T) {

@@ -13,7 +13,8 @@
 // A subject is spiffe://DOMAIN/PATH, user:ISSUER|SUB, group:NAME or role:NAME; a member is one of these,
 // literally, and a role is role:NAME. A resource is its type and its id: credential/crm/login,
 // audience/ledger, service/crm/GET/path, pdp, admin/…. The actions are a closed list, [Actions]. The effect
-// is allow or deny: a deny wins over every allow, and what nothing allows is denied.
+// is allow or deny: a deny wins over every allow, and what nothing allows is denied. Only grant/NAME, an
+// OAuth grant type that a client may use, is asked about the other way round: it takes a deny to refuse it.
 //
 // # Patterns
 //
