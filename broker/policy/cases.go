@@ -121,7 +121,7 @@ func firstLine(data []byte) (n int) {
 
 func runLines(file string, data []byte, offset int, s *Snapshot) (results []CaseResult, problems Problems) {
 	eachLine(data, func(number int, line string) bool {
-		c := CaseResult{File: file, Line: offset + number, Text: line}
+		c := CaseResult{File: file, Line: offset + number, Text: strings.TrimSpace(line)}
 		r, want, err := parseCase(line)
 		if err == nil {
 			c.Want = want

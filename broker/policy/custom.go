@@ -5,6 +5,9 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
+// ownModel is what a start and `intercom check` say of an operator's own model.
+const ownModel = "not the one that Intercom ships: Casbin decides, which takes time in proportion to the rules"
+
 // compileCustom fills s for an operator's own model: the rules may have what columns the model says, and
 // what Intercom can check of them without knowing its meaning is little.
 func (s *Snapshot) compileCustom(src source) error {
@@ -25,7 +28,10 @@ func (s *Snapshot) compileCustom(src source) error {
 	}
 	ref.empty = len(s.rules) == 0
 	s.casbin = ref
-	s.warnings = []string{modelFile + " is not the one that Intercom ships: Casbin decides, which takes time in proportion to the rules"}
+	s.findings = []Finding{{
+		ID: FindingOwnModel, File: modelFile, Message: modelFile + " is " + ownModel,
+		Cure: "delete it to have the shipped model, whose rules are indexed",
+	}}
 	return nil
 }
 
@@ -78,7 +84,8 @@ func (c *custom) line(file string, number int, line string) *refusal {
 }
 
 func (c *custom) rule(file string, number int, line string, tokens, values []string) *refusal {
-	r := compiled{Rule: Rule{File: file, Line: number, Text: line, Effect: allow}}
+	r := compiled{Rule: Rule{File: file, Line: number, Effect: allow}}
+	r.Text, r.indent = unindent(line)
 	for i, token := range tokens {
 		switch token {
 		case "p_subject":

@@ -141,7 +141,7 @@ func (e *Engine) swap(ctx context.Context, old *generation, s *Snapshot, src sou
 	e.current.Store(&generation{snapshot: s, over: make(chan struct{})})
 	e.config.Metrics.loaded(s)
 	e.log.InfoContext(ctx, "policy loaded", "dir", e.config.Dir, "revision", s.revision, "rules", s.Rules())
-	for _, w := range s.warnings {
+	for _, w := range s.Warnings() {
 		e.log.WarnContext(ctx, "policy warning", "warning", w)
 	}
 	if old != nil {

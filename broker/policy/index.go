@@ -284,12 +284,12 @@ func combine(h, segment uint64) uint64 {
 }
 
 // repeated warns of rules that say what an earlier one says.
-func (x *index) repeated(rules []compiled) (warnings []string) {
-	for at := 1; at < len(x.order) && len(warnings) < maxProblems; at++ {
+func (x *index) repeated(rules []compiled) (found []Finding) {
+	for at := 1; at < len(x.order) && len(found) < maxProblems; at++ {
 		a, b := &rules[x.order[at-1]], &rules[x.order[at]]
 		if a.Subject == b.Subject && a.Action == b.Action && a.Resource == b.Resource && a.Effect == b.Effect && a.Condition == b.Condition {
-			warnings = append(warnings, b.String()+" repeats "+a.String())
+			found = append(found, b.finding(FindingRepeated, "", "repeats "+a.String()).withCure("delete one of the two"))
 		}
 	}
-	return warnings
+	return found
 }

@@ -30,34 +30,36 @@ func resourceTypes() []string {
 }
 
 // void warns of rules that never match anything.
-func void(rules []parsed) (warnings []string) {
+func void(rules []parsed) (found []Finding) {
 	known, types := asks(), resourceTypes()
-	for _, r := range rules {
-		if why := neverAsked(r, known, types); why != "" && len(warnings) < maxProblems {
-			warnings = append(warnings, r.String()+": "+why)
+	for i := range rules {
+		r := &rules[i].compiled
+		if why, cure := neverAsked(r, known, types); why != "" && len(found) < maxProblems {
+			found = append(found, r.finding(FindingVoid, r.Resource, why).withCure(cure))
 		}
 	}
-	return warnings
+	return found
 }
 
-func neverAsked(r parsed, known map[string][]string, types []string) string {
+func neverAsked(r *compiled, known map[string][]string, types []string) (why, cure string) {
 	if r.Resource == anything {
-		return ""
+		return "", ""
 	}
 	segs := strings.Split(r.Resource, "/")
-	if why := unknownType(segs[0], types); why != "" {
-		return why
+	if !slices.Contains(types, segs[0]) {
+		return unknownType(segs[0], types), ""
 	}
 	if of, ok := known[r.Action]; ok && !slices.Contains(of, segs[0]) {
-		return fmt.Sprintf("%s is never asked about %s/…, only about %s/…", r.Action, segs[0], of[0])
+		return fmt.Sprintf("%s is never asked about %s/…, only about %s/…", r.Action, segs[0], of[0]), ""
 	}
 	if slices.Contains(segs, ".") || slices.Contains(segs, "..") {
-		return "requests with a dot segment are refused before policy is asked, so this never matches"
+		return "requests with a dot segment are refused before policy is asked, so this never matches", ""
 	}
 	if segs[0] == "service" && len(segs) > 2 && segs[2] != strings.ToUpper(segs[2]) {
-		return fmt.Sprintf("the segment after a service's name is the method, in upper case: %s", strings.ToUpper(segs[2]))
+		method := strings.ToUpper(segs[2])
+		return "the segment after a service's name is the method, in upper case: " + method, "write " + method
 	}
-	return ""
+	return "", ""
 }
 
 // unknownType says that nothing asks about resources of that type.
@@ -65,9 +67,20 @@ func unknownType(name string, types []string) string {
 	if slices.Contains(types, name) {
 		return ""
 	}
-	why := fmt.Sprintf("nothing is ever asked about %s/…, only about %s", name, strings.Join(types, ", "))
-	if near := strict.Suggest(name, types); near != "" {
-		why += fmt.Sprintf("; did you mean %q?", near)
+	return fmt.Sprintf("nothing is ever asked about %s/…, only about %s%s", name, strings.Join(types, ", "), suggestion(name, types))
+}
+
+func suggestion(name string, known []string) string {
+	if cure := didYouMean(name, known); cure != "" {
+		return "; " + cure
 	}
-	return why
+	return ""
+}
+
+// didYouMean is empty when no known name is near.
+func didYouMean(name string, known []string) string {
+	if near := strict.Suggest(name, known); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	return ""
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/txtar"
@@ -78,15 +79,18 @@ func compile(src source) (*Snapshot, error) {
 	l.files(src.files)
 	s.roles = newRoles(l.links)
 	l.problems = append(l.problems, s.roles.check(l.links)...)
-	s.warnings = slices.Concat(l.shapes(), s.roles.warn(l.rules), void(l.rules))
+	s.findings = slices.Concat(l.shapes(), s.roles.warn(l.rules, l.links), void(l.rules))
 	if len(l.problems) > 0 {
 		return nil, l.problems[:min(len(l.problems), maxProblems)]
 	}
 	s.index = newIndex(l.rules, s.roles)
-	for _, r := range l.rules {
+	for i, r := range l.rules {
 		s.rules = append(s.rules, r.compiled)
+		if r.deny && r.condition == nil {
+			s.denials = append(s.denials, i)
+		}
 	}
-	s.warnings = append(s.warnings, s.index.repeated(s.rules)...)
+	s.findings = append(s.findings, s.index.repeated(s.rules)...)
 	return s, nil
 }
 
@@ -108,19 +112,26 @@ func (l *loader) files(files []txtar.File) {
 	}
 }
 
-// eachLine calls yield with every line that is neither empty nor a comment, until it returns false.
+// eachLine calls yield with every line that is neither empty nor a comment, with the white space before it,
+// until it returns false.
 func eachLine(data []byte, yield func(number int, line string) bool) {
 	number := 0
 	for line := range bytes.Lines(data) {
 		number++
-		text := strings.TrimSpace(string(line))
-		if text == "" || text[0] == '#' {
+		text := strings.TrimRightFunc(string(line), unicode.IsSpace)
+		if first := strings.TrimSpace(text); first == "" || first[0] == '#' {
 			continue
 		}
 		if !yield(number, text) {
 			return
 		}
 	}
+}
+
+// unindent returns the text of a line, and how many characters of white space stand before it.
+func unindent(line string) (text string, indent int) {
+	text = strings.TrimSpace(line)
+	return text, utf8.RuneCountInString(line) - utf8.RuneCountInString(text)
 }
 
 func (l *loader) line(file string, number int, line string) *refusal {
@@ -132,7 +143,8 @@ func (l *loader) line(file string, number int, line string) *refusal {
 	case "p":
 		rule, r := parseRule(values[1:])
 		if r == nil {
-			rule.File, rule.Line, rule.Text = file, number, line
+			rule.File, rule.Line = file, number
+			rule.Text, rule.indent = unindent(line)
 			l.rules = append(l.rules, rule)
 		}
 		return r
@@ -163,7 +175,7 @@ func lineValues(line string) ([]string, *refusal) {
 
 // shapes counts the shapes of wildcards, refuses too many at the rule that goes over, and warns before.
 // `**` alone is free, so that a deny for an emergency always finds room.
-func (l *loader) shapes() (warnings []string) {
+func (l *loader) shapes() (found []Finding) {
 	seen := map[shape]bool{}
 	for i := range l.rules {
 		before := len(seen)
@@ -178,7 +190,8 @@ func (l *loader) shapes() (warnings []string) {
 		}
 	}
 	if len(seen) >= manyShapes {
-		warnings = append(warnings, fmt.Sprintf("%d pattern shapes; more than %d are refused, and each costs time at every decision", len(seen), maxShapes))
+		found = append(found, Finding{ID: FindingShapes, Cure: "let more rules have their wildcards in the same places",
+			Message: fmt.Sprintf("%d pattern shapes; more than %d are refused, and each costs time at every decision", len(seen), maxShapes)})
 	}
-	return warnings
+	return found
 }

@@ -203,7 +203,7 @@ func TestShapes(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	s := mustLoad(t, ok+"\np, role:empty, call, service/y, allow\ng, spiffe://a.test/x, role:idle\n"+ok)
-	want := []string{"policy.csv:2: nobody has role:empty", "role:idle has members and no rule names it", "policy.csv:4 repeats policy.csv:1"}
+	want := []string{"policy.csv:2: nobody has role:empty", "policy.csv:3: role:idle has members and no rule names it", "policy.csv:4: repeats policy.csv:1"}
 	if diff := cmp.Diff(want, s.Warnings()); diff != "" {
 		t.Error(diff)
 	}

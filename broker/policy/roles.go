@@ -128,8 +128,8 @@ func (g roles) height(name string, known map[string]int) (h int, circular bool) 
 }
 
 // warn names roles that have rules and no members, or members and no rules: mostly a slip of the pen.
-func (g roles) warn(rules []parsed) (warnings []string) {
-	held, used := map[string]bool{}, map[string]*Rule{}
+func (g roles) warn(rules []parsed, links []link) (found []Finding) {
+	held, used := map[string]bool{}, map[string]*compiled{}
 	for _, of := range g {
 		for _, role := range of {
 			held[role] = true
@@ -137,18 +137,19 @@ func (g roles) warn(rules []parsed) (warnings []string) {
 	}
 	for i := range rules {
 		if r := &rules[i]; r.subject.kind == kindRole && used[r.Subject] == nil {
-			used[r.Subject] = &r.Rule
+			used[r.Subject] = &r.compiled
 		}
 	}
 	for _, role := range slices.Sorted(maps.Keys(used)) {
 		if !held[role] {
-			warnings = append(warnings, used[role].String()+": nobody has "+role)
+			found = append(found, used[role].finding(FindingRole, role, "nobody has "+role).withCure("g, MEMBER, "+role))
 		}
 	}
 	for _, role := range slices.Sorted(maps.Keys(held)) {
 		if used[role] == nil && len(g[role]) == 0 {
-			warnings = append(warnings, role+" has members and no rule names it")
+			at := links[slices.IndexFunc(links, func(l link) bool { return l.role == role })]
+			found = append(found, Finding{ID: FindingRole, File: at.file, Line: at.line, Message: role + " has members and no rule names it"})
 		}
 	}
-	return warnings
+	return found
 }

@@ -23,6 +23,7 @@ type compiled struct {
 	Rule
 	condition *condition
 	deny      bool
+	indent    int // white space before the text
 }
 
 // parsed is a Rule on its way into the index.

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/intercom-broker/intercom/broker/fault"
@@ -10,8 +11,9 @@ import (
 // Snapshot is one policy, compiled. It never changes.
 type Snapshot struct {
 	revision string
-	warnings []string
+	findings []Finding
 	rules    []compiled
+	denials  []int // the denies without condition
 	roles    roles
 	// One of the two decides: the index of the shipped model, or Casbin with the operator's own.
 	index  *index
@@ -21,8 +23,16 @@ type Snapshot struct {
 // Revision is a short hash of the model and all rules.
 func (s *Snapshot) Revision() string { return s.revision }
 
-// Warnings are what was accepted and should be looked at.
-func (s *Snapshot) Warnings() []string { return append([]string(nil), s.warnings...) }
+// Findings are what was accepted and should be looked at.
+func (s *Snapshot) Findings() []Finding { return slices.Clone(s.findings) }
+
+// Warnings are the findings in words.
+func (s *Snapshot) Warnings() (all []string) {
+	for _, f := range s.findings {
+		all = append(all, f.String())
+	}
+	return all
+}
 
 // Custom reports whether the directory has a model.conf of the operator's own, which Casbin decides.
 func (s *Snapshot) Custom() bool { return s.casbin != nil }
