@@ -134,18 +134,51 @@ services:
 	}
 	want := []string{
 		`team.yaml:7:3: service "clear": the upstream is plain http: the injected credential travels in the clear`,
-		`team.yaml:8:3: service "home": unreachable: the dial guard refuses 127.0.0.1 unless dial opens it, with dial: [127.0.0.1/32]`,
+		`team.yaml:8:3: service "home": unreachable: the dial guard refuses 127.0.0.1 unless dial opens it`,
 		`team.yaml:4:3: service "line": the one-line form of a plain http upstream implies bind: none: whoever gets hold of a token can use it`,
-		`team.yaml:12:3: service "mapped": unreachable: the dial guard refuses 127.0.0.1 unless dial opens it, with dial: [127.0.0.1/32]`,
-		`team.yaml:10:3: service "metadata": unreachable: the dial guard refuses 169.254.169.254 unless dial opens it, with dial: [169.254.169.254/32]`,
-		`team.yaml:15:3: service "query": the credential travels in the query, which ends in the logs of the service and of all that stands before it: prefer a header`,
-		`team.yaml:11:3: service "six": unreachable: the dial guard refuses ::1 unless dial opens it, with dial: [::1/128]`,
-		`team.yaml:14:3: service "tokens": oauth2.token_url is unreachable: the dial guard refuses 127.0.0.1 unless dial opens it, with dial: [127.0.0.1/32]`,
+		`team.yaml:4:3: service "line": unreachable by resource: its origin http://b is also that of service "long" at team.yaml:5:3`,
+		`team.yaml:5:3: service "long": unreachable by resource: its origin http://b is also that of service "line" at team.yaml:4:3`,
+		`team.yaml:12:3: service "mapped": unreachable: the dial guard refuses 127.0.0.1 unless dial opens it`,
+		`team.yaml:10:3: service "metadata": unreachable: the dial guard refuses 169.254.169.254 unless dial opens it`,
+		`team.yaml:15:3: service "query": the credential travels in the query, which ends in the logs of the service and of all that stands before it`,
+		`team.yaml:11:3: service "six": unreachable: the dial guard refuses ::1 unless dial opens it`,
+		`team.yaml:14:3: service "tokens": oauth2.token_url is unreachable: the dial guard refuses 127.0.0.1 unless dial opens it`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 	if empty := service.Check(&service.Catalog{}); len(empty) != 1 || empty[0].String() != "no services: nothing can be reached" {
 		t.Errorf("got %v", empty)
+	}
+}
+
+// TestFindingsOfPairs: what is fine alone and not beside another.
+func TestFindingsOfPairs(t *testing.T) {
+	c := parse(t, `version: 1
+owner: " "
+services:
+  a: { upstream: "https://x/y", inject: { basic: { credential: c } } }
+  b: { upstream: "https://x/y", inject: { bearer: { credential: c } } }
+  other: { upstream: "https://x/y", inject: { basic: { credential: d } } }
+  minted: { upstream: "https://x/y", inject: { bearer: { mint: { audience: m } } } }
+  short: { vend: { credential: e, ttl: 1m } }
+  long: { vend: { credential: e, ttl: 2m } }
+`)
+	ids := map[string]int{}
+	for _, f := range service.Check(c) {
+		ids[f.ID]++
+		if f.Cure == "" {
+			t.Errorf("%v has no cure", f)
+		}
+		if f.ID == service.FindingDuplicate && (f.Service != "b" || f.Pos != "team.yaml:5:3") {
+			t.Errorf("got %v", f)
+		}
+		if f.ID == service.FindingVendTwice && f.Service != "long" {
+			t.Errorf("got %v", f)
+		}
+	}
+	want := map[string]int{service.FindingOwnerBlank: 6, service.FindingDuplicate: 1, service.FindingVendTwice: 1}
+	if diff := cmp.Diff(want, ids); diff != "" {
+		t.Error(diff)
 	}
 }
