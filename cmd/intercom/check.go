@@ -1,169 +1,167 @@
 package main
 
 import (
-	"crypto/tls"
-	"errors"
-	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/intercom-broker/intercom/broker"
-	"github.com/intercom-broker/intercom/broker/credential/sealed"
 	"github.com/intercom-broker/intercom/broker/policy"
 	"github.com/intercom-broker/intercom/broker/service"
-	"github.com/intercom-broker/intercom/broker/strict"
-	"github.com/intercom-broker/intercom/broker/telemetry"
 	"github.com/intercom-broker/intercom/cmd/internal/cli"
 	"github.com/intercom-broker/intercom/sidecar"
 )
 
-// checked is one thing that `intercom check` looks at.
-type checked struct {
-	name  string
-	check func() (warnings []string, err error)
+// checkFlags say what is looked at, and how it is told.
+type checkFlags struct {
+	config, sidecar, services, policy string
+	trustDomain                       string
+	strict, json, sarif               bool
 }
 
+const checkLong = `Validate the broker's file, the service files, the policy and a sidecar's file, each
+by itself and together, without starting anything. Credentials are compared too
+where the store is a sealed file whose key can be read here: their names, nothing
+else.
+
+Exit codes: 0 when nothing is wrong, 1 when there is an error (with --strict: or a
+warning), 2 when the command line is wrong.`
+
+const checkExample = `  intercom check --config broker.yaml
+  intercom check --config broker.yaml --sidecar sidecar.yaml --strict
+  intercom check --services services --policy policy --sarif > check.sarif`
+
 func checkCommand() *cobra.Command {
-	var brokerFile, sidecarFile, services, policyDir string
+	var f checkFlags
 	c := &cobra.Command{
-		Use: "check", Short: "Validate the configuration, the service files and the policy, without starting anything", Args: cobra.NoArgs,
-		Example: "  intercom check --config broker.yaml\n  intercom check --services services --policy policy",
+		Use: "check", Short: "Validate the configuration, the service files and the policy, without starting anything",
+		Long: checkLong, Example: checkExample, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var all []checked
-			if brokerFile != "" {
-				all = append(all, checkBroker(brokerFile)...)
-			}
-			if sidecarFile != "" {
-				all = append(all, checked{sidecarFile, func() ([]string, error) { _, err := sidecar.Load(sidecarFile); return nil, err }})
-			}
-			if services != "" {
-				all = append(all, checkServices(services))
-			}
-			if policyDir != "" {
-				all = append(all, checkPolicy(policyDir))
-			}
-			if len(all) == 0 {
+			if f.config == "" && f.sidecar == "" && f.services == "" && f.policy == "" {
 				return cli.Usagef("want --config, --sidecar, --services or --policy")
 			}
-			return printChecked(cmd.OutOrStdout(), all)
+			r := f.inspect(cmd)
+			if err := f.print(cmd.OutOrStdout(), r); err != nil {
+				return err
+			}
+			if r.count(severityError) > 0 || f.strict && r.count(severityWarning) > 0 {
+				return cli.Silent
+			}
+			return nil
 		},
 	}
-	c.Flags().StringVar(&brokerFile, "config", "", "the broker's file; its policy and service files are checked too")
-	c.Flags().StringVar(&sidecarFile, "sidecar", "", "a sidecar's file")
-	c.Flags().StringVar(&services, "services", "", "a directory of service files")
-	c.Flags().StringVar(&policyDir, "policy", "", "a policy's directory")
+	c.Flags().StringVar(&f.config, "config", "", "the broker's file; its policy and service files are checked too")
+	c.Flags().StringVar(&f.sidecar, "sidecar", "", "a sidecar's file")
+	c.Flags().StringVar(&f.services, "services", "", "a directory of service files, instead of the broker's")
+	c.Flags().StringVar(&f.policy, "policy", "", "a policy's directory, instead of the broker's")
+	c.Flags().StringVar(&f.trustDomain, "trust-domain", "", "our own trust domain, where it cannot be read off a certificate or a sidecar's file")
+	c.Flags().BoolVar(&f.strict, "strict", false, "let warnings fail too")
+	c.Flags().BoolVar(&f.json, "json", false, "one JSON document for scripts")
+	c.Flags().BoolVar(&f.sarif, "sarif", false, "one SARIF 2.1.0 document for code hosts and editors")
+	c.MarkFlagsMutuallyExclusive("json", "sarif")
 	return c
 }
 
-func checkBroker(file string) []checked {
-	cfg, err := broker.LoadConfig(file)
-	all := []checked{{file, func() ([]string, error) { return warnings(cfg), err }}}
-	if cfg.Services != "" {
-		all = append(all, checkServices(cfg.Services))
+func (f checkFlags) print(w io.Writer, r *report) error {
+	switch {
+	case f.json:
+		return printJSON(w, r)
+	case f.sarif:
+		return printSARIF(w, r)
 	}
-	if cfg.Policy != "" {
-		all = append(all, checkPolicy(cfg.Policy))
+	return printFindings(w, r, f.strict)
+}
+
+// checked is one file or directory that was looked at, with what was found in it.
+type checked struct {
+	name     string
+	findings []finding
+}
+
+// report is all that was found, by what it was found in.
+type report struct{ checked []*checked }
+
+func (r *report) add(name string, findings ...finding) {
+	name = shown(name)
+	i := slices.IndexFunc(r.checked, func(c *checked) bool { return c.name == name })
+	if i < 0 {
+		r.checked = append(r.checked, &checked{name: name})
+		i = len(r.checked) - 1
+	}
+	r.checked[i].findings = append(r.checked[i].findings, findings...)
+}
+
+func (r *report) all() (all []finding) {
+	for _, c := range r.checked {
+		all = append(all, c.findings...)
 	}
 	return all
 }
 
-// warnings are about what the file alone cannot decide: flags, and files of the machine that it is for.
-func warnings(cfg broker.Config) (found []string) {
-	warn := func(key string, err error) {
-		if err != nil {
-			found = append(found, key+": "+err.Error())
+func (r *report) count(s severity) int { return count(r.all(), s) }
+
+func count(findings []finding, s severity) (n int) {
+	for _, f := range findings {
+		if f.Severity == s {
+			n++
 		}
 	}
-	if cfg.Listen.Admin != "" {
-		if err := telemetry.CheckLoopback(cfg.Listen.Admin); err != nil {
-			warn("listen.admin", fmt.Errorf("%w; the broker wants --unsafe-admin-anywhere for it", err))
-		}
-	}
-	if web := cfg.Listen.Web; web.Cert != "" && web.Key != "" {
-		_, err := tls.LoadX509KeyPair(web.Cert, web.Key)
-		warn("listen.web", err)
-	}
-	if s := cfg.Store.Sealed; s != nil {
-		_, err := sealed.ReadKey(s.Key.String())
-		warn("store.sealed.key", err)
-	}
-	return found
+	return n
 }
 
-func checkServices(dir string) checked {
-	return checked{dir, func() (warnings []string, err error) {
-		catalog, err := service.Load(dir)
-		if err != nil {
-			return nil, err
+// inspect looks at each thing by itself, and then at all of them together.
+func (f checkFlags) inspect(cmd *cobra.Command) *report {
+	r, all := &report{}, together{flags: f}
+	if f.config != "" {
+		cfg, err := broker.LoadConfig(f.config)
+		r.add(f.config, refused(f.config, err)...)
+		all.broker, all.brokerGood = cfg, err == nil
+		if err == nil {
+			r.add(f.config, machine(f.config, cfg)...)
 		}
-		for _, f := range service.Check(catalog) {
-			warnings = append(warnings, f.String())
-		}
-		return warnings, nil
-	}}
-}
-
-func checkPolicy(dir string) checked {
-	return checked{dir, func() ([]string, error) {
-		snapshot, err := policy.Load(dir)
-		if err != nil {
-			return nil, err
-		}
-		return snapshot.Warnings(), nil
-	}}
-}
-
-func printChecked(w io.Writer, all []checked) error {
-	paint, failed := cli.PaintFor(w), false
-	for _, c := range all {
-		warnings, err := c.check()
-		if err != nil {
-			failed = true
-			fmt.Fprintf(w, "%s %s\n%s\n", paint.Bad("FAIL"), c.name, indent(err.Error()))
-			continue
-		}
-		fmt.Fprintf(w, "%s %s\n", paint.Good("ok  "), c.name)
-		for _, warning := range warnings {
-			fmt.Fprintf(w, "     %s %s\n", paint.Warn("warning:"), warning)
-		}
+		f.services, f.policy = or(f.services, shown(cfg.Services)), or(f.policy, shown(cfg.Policy))
 	}
-	if failed {
-		return cli.Silent
+	if f.sidecar != "" {
+		cfg, err := sidecar.Load(f.sidecar)
+		r.add(f.sidecar, refused(f.sidecar, err)...)
+		all.sidecar, all.sidecarGood = cfg, err == nil
 	}
-	return nil
+	all.services, all.policy = f.services, f.policy
+	all.load(r)
+	all.compare(cmd.Context(), r)
+	return r
 }
 
-func indent(s string) string { return "     " + strings.ReplaceAll(s, "\n", "\n     ") }
-
-// schemas are the files that editors may ask a schema for.
-var schemas = map[string]func() any{
-	"broker":   func() any { return broker.Config{} },
-	"services": service.Document,
-	"sidecar":  func() any { return sidecar.Config{} },
+func or(flag, file string) string {
+	if flag != "" {
+		return flag
+	}
+	return file
 }
 
-func schemaCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "schema broker|services|sidecar", Short: "Print the JSON schema of a file, for editors", Args: cobra.ExactArgs(1),
-		Example: "  intercom schema services > services.schema.json",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			of, ok := schemas[args[0]]
-			if !ok {
-				known := []string{"broker", "services", "sidecar"}
-				err := cli.Usagef("no file is called %q", args[0])
-				if near := strict.Suggest(args[0], known); near != "" {
-					err = errors.Join(err, fmt.Errorf("did you mean %q", near))
-				}
-				return err
+// load reads what stands in directories.
+func (t *together) load(r *report) {
+	if t.services != "" {
+		catalog, err := service.Load(t.services)
+		r.add(t.services, refused(t.services, err)...)
+		if err == nil {
+			t.catalog = catalog
+			for _, s := range service.Check(catalog) {
+				r.add(t.services, fromService(s))
 			}
-			out, err := strict.Schema(of(), "https://intercom-broker.github.io/schema/"+args[0]+".json")
-			if err == nil {
-				_, err = cmd.OutOrStdout().Write(slices.Concat(out, []byte("\n")))
-			}
-			return err
-		},
+		}
+	}
+	if t.policy == "" {
+		return
+	}
+	snapshot, err := policy.Load(t.policy)
+	r.add(t.policy, refused(filepath.Clean(t.policy), err)...)
+	if err == nil {
+		t.snapshot = snapshot
+		for _, p := range snapshot.Findings() {
+			r.add(t.policy, fromPolicy(t.policy, p))
+		}
 	}
 }
