@@ -12,30 +12,25 @@ import (
 
 func main() { os.Exit(cli.Main(root())) }
 
+const long = `Intercom is a service-to-service credential broker. A workload proves who it is
+with its SPIFFE SVID, policy decides whether it may, and the credential of the
+service that it calls is put into the call on its way.`
+
+const example = `  intercom dev
+  intercom dev --check
+  intercom check --config deploy/sample/broker.yaml
+  intercom policy explain --policy policies --as spiffe://intercom.test/orders --action call --on service/crm/DELETE/customers/7
+  intercom token decode token.jwt`
+
 func root() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "intercom",
-		Short: "Services reach each other without holding each other's credentials",
-		Long: `Intercom is a service-to-service credential broker. A workload proves who it is
-with its SPIFFE SVID, policy decides whether it may, and the credential of the
-service that it calls is put into the call on its way.`,
-		Example: `  intercom dev                        everything in one process, to try
-  intercom dev --check                the same, walked through by itself
-  intercom check --config broker.yaml
-  intercom policy explain --policy policies --as spiffe://intercom.test/orders --action call --on service/crm/DELETE/customers/7`,
+		Use: "intercom", Short: "Services reach each other without holding each other's credentials",
+		Long: long, Example: example,
 	}
-	c.AddCommand(devCommand(), checkCommand(), schemaCommand(), policyCommand(), credentialCommand(), auditCommand())
-	return c
+	return cli.Group(c, devCommand(), checkCommand(), schemaCommand(), policyCommand(), tokenCommand(), credentialCommand(), auditCommand())
 }
 
 // group returns a command that only holds others.
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		if err := cmd.Help(); err != nil {
-			return err
-		}
-		return cli.Usagef("%s wants a command", cmd.CommandPath())
-	}}
-	c.AddCommand(commands...)
-	return c
+	return cli.Group(&cobra.Command{Use: use, Short: short}, commands...)
 }

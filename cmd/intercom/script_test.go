@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/intercom-broker/intercom/broker/brokertest"
 	"github.com/intercom-broker/intercom/cmd/internal/cli"
 )
 
@@ -24,6 +26,51 @@ func TestScripts(t *testing.T) {
 	}
 	testscript.Run(t, testscript.Params{Dir: "testdata", Setup: func(e *testscript.Env) error {
 		e.Setenv("SAMPLE", sample)
+		return nil
+	}})
+}
+
+// The broker that the token scripts speak to.
+const (
+	tokenPolicy = `p, spiffe://intercom.test/orders, exchange, audience/inventory, allow
+p, spiffe://intercom.test/orders, exchange, audience/ledger, allow
+p, spiffe://intercom.test/operator, exchange, audience/inventory, allow
+p, spiffe://intercom.test/operator, explain, pdp, allow
+`
+	tokenServices = `version: 1
+owner: team
+services:
+  inventory:
+    upstream: http://inventory.internal
+    token: { bind: none, scope: [read, write] }
+  ledger: https://ledger.internal
+  secret: https://secret.internal
+`
+)
+
+// TestTokenScripts types the commands that need a broker: orders and operator have a Workload API each.
+func TestTokenScripts(t *testing.T) {
+	b := brokertest.Start(t, brokertest.Options{Policy: tokenPolicy, Services: tokenServices})
+	sockets := map[string]string{}
+	for _, name := range []string{"orders", "operator"} {
+		api, err := b.Domain.Listen(filepath.Join(b.Dir, name[:2]+".sock"), b.ID("/"+name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- api.Run(ctx) }()
+		t.Cleanup(func() {
+			stop()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+		sockets[name] = api.Address()
+	}
+	testscript.Run(t, testscript.Params{Dir: "testdata/token", Setup: func(e *testscript.Env) error {
+		e.Vars = append(e.Vars, "MESH="+b.Mesh, "ISSUER="+b.Issuer, "ORDERS="+sockets["orders"], "OPERATOR="+sockets["operator"],
+			"BROKER="+b.ID("/broker").String(), "AUDIT="+filepath.Join(b.Dir, "audit"))
 		return nil
 	}})
 }

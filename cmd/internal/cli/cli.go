@@ -55,24 +55,37 @@ func Main(root *cobra.Command) int {
 
 // Run is Main without signals: it executes root and reports its error to stderr.
 func Run(ctx context.Context, root *cobra.Command, stderr io.Writer) int {
-	root.Version = Version()
-	root.SilenceErrors, root.SilenceUsage = true, true
-	root.CompletionOptions.HiddenDefaultCmd = true
 	started := false
-	noteStart(root, &started)
-	err := root.ExecuteContext(ctx)
+	prepare(root, &started)
+	cmd, err := root.ExecuteContextC(ctx)
 	switch {
 	case err == nil:
 		return OK
 	case errors.Is(err, Silent):
 		return Failed
 	case errors.Is(err, errUsage), !started: // cobra's own complaints come before anything runs
-		report(stderr, root.Name(), err)
-		fmt.Fprintf(stderr, "hint: %s --help\n", root.Name())
+		report(stderr, root.Name(), Hint(err, "%s --help", cmd.CommandPath()))
 		return Usage
 	default:
 		report(stderr, root.Name(), err)
 		return Failed
+	}
+}
+
+// prepare gives every command the same manners.
+func prepare(root *cobra.Command, started *bool) {
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetVersionTemplate(root.Name() + " version {{.Version}}\n")
+	root.SetFlagErrorFunc(unknownFlag)
+	noteStart(root, started)
+	setVersion(root, Version())
+}
+
+func setVersion(c *cobra.Command, version string) {
+	c.Version = version
+	for _, sub := range c.Commands() {
+		setVersion(sub, version)
 	}
 }
 
@@ -115,10 +128,11 @@ type hinted struct {
 
 func (h *hinted) Unwrap() error { return h.error }
 
-// Hint adds the cure to err; it is printed on a line of its own.
+// Hint adds the cure to err; it is printed on a line of its own. An err that has one keeps it: who was
+// nearer to the mistake knows better.
 func Hint(err error, format string, args ...any) error {
-	if err == nil {
-		return nil
+	if _, ok := errors.AsType[*hinted](err); ok || err == nil {
+		return err
 	}
 	return &hinted{error: err, hint: fmt.Sprintf(format, args...)}
 }

@@ -12,8 +12,10 @@ import (
 
 func run(t *testing.T, fail error, args ...string) (code int, stderr string) {
 	t.Helper()
-	root := &cobra.Command{Use: "tool"}
-	root.AddCommand(&cobra.Command{Use: "do", RunE: func(*cobra.Command, []string) error { return fail }})
+	do := &cobra.Command{Use: "do", Short: "Do it", RunE: func(*cobra.Command, []string) error { return fail }}
+	do.Flags().Bool("quickly", false, "at once")
+	inner := &cobra.Command{Use: "inside", Short: "Do it inside", RunE: func(*cobra.Command, []string) error { return fail }}
+	root := cli.Group(&cobra.Command{Use: "tool"}, do, cli.Group(&cobra.Command{Use: "more"}, inner))
 	root.SetArgs(args)
 	root.SetOut(&bytes.Buffer{})
 	var errOut bytes.Buffer
@@ -32,9 +34,15 @@ func TestExitCodes(t *testing.T) {
 		"failed":          {errors.New("no luck"), []string{"do"}, cli.Failed, "tool: error: no luck\n"},
 		"said already":    {cli.Silent, []string{"do"}, cli.Failed, ""},
 		"with a cure":     {cli.Hint(errors.New("no key"), "run %s", "keygen"), []string{"do"}, cli.Failed, "tool: error: no key\nhint: run keygen\n"},
-		"wrong argument":  {cli.Usagef("want a name"), []string{"do"}, cli.Usage, "tool: error: want a name\nhint: tool --help\n"},
-		"unknown flag":    {nil, []string{"do", "--nope"}, cli.Usage, "unknown flag: --nope"},
-		"unknown command": {nil, []string{"dance"}, cli.Usage, "unknown command"},
+		"wrong argument":  {cli.Usagef("want a name"), []string{"do"}, cli.Usage, "tool: error: want a name\nhint: tool do --help\n"},
+		"unknown flag":    {nil, []string{"do", "--nope"}, cli.Usage, "tool: error: tool do has no flag --nope\nhint: tool do --help\n"},
+		"misspelt flag":   {nil, []string{"do", "--quikly"}, cli.Usage, "tool: error: tool do has no flag --quikly\nhint: did you mean --quickly?\n"},
+		"unknown command": {nil, []string{"dance"}, cli.Usage, "tool: error: tool has no command \"dance\"\nhint: tool --help\n"},
+		"misspelt":        {nil, []string{"mroe"}, cli.Usage, "hint: did you mean tool more?\n"},
+		"misspelt inside": {nil, []string{"more", "insdie"}, cli.Usage, "tool: error: tool more has no command \"insdie\"\nhint: did you mean tool more inside?\n"},
+		"alone":           {nil, nil, cli.OK, ""},
+		"a group alone":   {nil, []string{"more"}, cli.Usage, "tool more wants a command"},
+		"version":         {nil, []string{"more", "inside", "--version"}, cli.OK, ""},
 	} {
 		code, stderr := run(t, c.fail, c.args...)
 		if code != c.code || !strings.Contains(stderr, c.says) || (c.says == "" && stderr != "") {

@@ -38,6 +38,8 @@ func (w *World) Page(out io.Writer) {
 		{"what orders holds: nothing, so inventory refuses", "curl -i http://" + w.Inventory + "/items"},
 		{"through its sidecar: a token is minted on the way", "curl -i " + w.Sidecar + "/inventory/items"},
 		{"crm gets user and password, orders never sees them", "curl -i " + w.Sidecar + "/crm/customers"},
+		{"a token for yourself, as orders, and what it says", w.tokenCommand(tool) + " | " + tool + " token decode -"},
+		{"the same, verified by the broker's published keys", w.tokenCommand(tool) + " | " + tool + " token verify - --audience inventory --issuer " + w.Issuer},
 		{"policy says no; note the decision id", "curl -i -X DELETE " + w.Sidecar + "/crm/customers/7"},
 		{"why", tool + " policy explain --audit " + quoted(w.path("audit")) + " DECISION-ID"},
 		{"the same question without an id", tool + " policy explain --policy " + quoted(w.path("policy")) +
@@ -52,6 +54,12 @@ func (w *World) Page(out io.Writer) {
 		fmt.Fprint(out, " and removes the directory")
 	}
 	fmt.Fprintln(out, ".")
+}
+
+// tokenCommand gets a token as orders does.
+func (w *World) tokenCommand(tool string) string {
+	return tool + " token get --audience inventory --socket " + quoted(w.socket("orders")) + " --broker " + w.Mesh +
+		" --broker-id spiffe://intercom.test/broker"
 }
 
 // quoted is a path as a shell wants it.
