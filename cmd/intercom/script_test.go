@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -36,6 +38,7 @@ const (
 p, spiffe://intercom.test/orders, exchange, audience/ledger, allow
 p, spiffe://intercom.test/operator, exchange, audience/inventory, allow
 p, spiffe://intercom.test/operator, explain, pdp, allow
+p, spiffe://intercom.test/operator, introspect, audience/inventory, allow
 `
 	tokenServices = `version: 1
 owner: team
@@ -47,6 +50,24 @@ services:
   secret: https://secret.internal
 `
 )
+
+func fetch(t *testing.T, url string) []byte {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s %v", url, res.Status, err)
+	}
+	return body
+}
 
 // TestTokenScripts types the commands that need a broker: orders and operator have a Workload API each.
 func TestTokenScripts(t *testing.T) {
@@ -70,7 +91,7 @@ func TestTokenScripts(t *testing.T) {
 	}
 	testscript.Run(t, testscript.Params{Dir: "testdata/token", Setup: func(e *testscript.Env) error {
 		e.Vars = append(e.Vars, "MESH="+b.Mesh, "ISSUER="+b.Issuer, "ORDERS="+sockets["orders"], "OPERATOR="+sockets["operator"],
-			"BROKER="+b.ID("/broker").String(), "AUDIT="+filepath.Join(b.Dir, "audit"))
-		return nil
+			"BROKER="+b.ID("/broker").String())
+		return os.WriteFile(filepath.Join(e.WorkDir, "keys.json"), fetch(t, b.Issuer+"/oauth2/jwks"), 0o600)
 	}})
 }
