@@ -42,6 +42,8 @@ func (c CaseResult) Passed() bool { return c.Want == c.Explanation.Allow }
 //	allow spiffe://a.test/orders call service/crm/GET/customers/7
 //	deny  spiffe://a.test/orders call service/crm/GET/x user=https://idp.test|alice group="Domain Users"
 //	deny  spiffe://a.test/orders vend credential/x time=2026-01-01T00:00:00Z claims.level=3 properties.region=eu
+//
+// What only an operator's own model reads is written as context.NAME=VALUE.
 func RunCases(fsys fs.FS, s *Snapshot) ([]CaseResult, error) {
 	names, err := fs.Glob(fsys, "*.txtar")
 	if err != nil {
@@ -182,8 +184,10 @@ func (r *Request) set(name, value string) (err error) {
 		r.user().Claims = with(r.user().Claims, key, value)
 	case field == "properties" && key != "":
 		r.Resource.Properties = with(r.Resource.Properties, key, value)
+	case field == "context" && key != "":
+		r.Context = with(r.Context, key, value)
 	default:
-		err = fmt.Errorf("unknown %q; there are user, group, time, claims.NAME and properties.NAME", name)
+		err = fmt.Errorf("unknown %q; there are user, group, time, claims.NAME, properties.NAME and context.NAME", name)
 	}
 	return err
 }

@@ -1,11 +1,14 @@
 package policy_test
 
 import (
+	"io/fs"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/intercom-broker/intercom/broker/policy"
+	"github.com/intercom-broker/intercom/policies"
+	"github.com/rogpeppe/go-internal/txtar"
 )
 
 func TestRunCases(t *testing.T) {
@@ -37,6 +40,47 @@ deny spiffe://a.test/x call service/y
 	}, got); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// TestShippedCasesUnderCasbin runs what the shipped policies promise against Casbin itself, with the
+// shipped model as an own one: the index and Casbin keep the same promises.
+func TestShippedCasesUnderCasbin(t *testing.T) {
+	archives, err := fs.Glob(policies.FS(), "*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := 0
+	for _, name := range archives {
+		data, err := fs.ReadFile(policies.FS(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		archive := txtar.Parse(data)
+		archive.Files = append(archive.Files, txtar.File{Name: "model.conf", Data: []byte(plainModel(t))})
+		own, err := policy.LoadFS(files("model.conf", plainModel(t), "policy.csv", string(must(fs.ReadFile(policies.FS(), "policy.csv")))))
+		if err != nil || !own.Custom() {
+			t.Fatal(err)
+		}
+		results, err := policy.RunCases(files(name, string(txtar.Format(archive))), own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range results {
+			if ran++; !r.Passed() {
+				t.Errorf("%s:%d: %s: %s", r.File, r.Line, r.Text, r.Explanation.Why)
+			}
+		}
+	}
+	if ran < 30 {
+		t.Errorf("only %d cases", ran)
+	}
+}
+
+func must(data []byte, err error) []byte {
+	if err != nil {
+		panic(err)
+	}
+	return data
 }
 
 func TestRunCasesRefuses(t *testing.T) {

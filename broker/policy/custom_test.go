@@ -127,3 +127,53 @@ func TestFirstDenyOfManyNames(t *testing.T) {
 		}
 	}
 }
+
+// TestOwnModelFails: what goes wrong inside of Casbin denies, and says so. regexMatch panics at what is no
+// regular expression, and a member of what is no map is an error.
+func TestOwnModelFails(t *testing.T) {
+	for name, matcher := range map[string]string{
+		"a function that panics":   `regexMatch(r.resource, p.resource)`,
+		"a member that is missing": `r.context.region.name == "eu"`,
+		"no answer":                `r.context.level`,
+		"beside a rule that holds": `p.resource == "service/x" || regexMatch(r.resource, p.resource)`,
+	} {
+		own := strings.Replace(ownModel, `g(r.subject, p.subject) && keyMatch(r.resource, p.resource) && r.context.region == "eu"`, matcher, 1)
+		s, err := policy.LoadFS(files("model.conf", own, "policy.csv", "p, a, (, allow\np, a, service/x, allow\n"))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if strings.HasPrefix(name, "beside") {
+			s, err = policy.LoadFS(files("model.conf", strings.Replace(own, "priority(p.eft) || deny", "some(where (p.eft == allow)) && !some(where (p.eft == deny))", 1),
+				"policy.csv", "p, a, service/x, allow\np, a, (, allow\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := request(t, "spiffe://a.test/ops call service/x")
+		r.Context = map[string]any{"region": "eu", "level": "high"}
+		e, err := s.Explain(t.Context(), r)
+		if err != nil || e.Allow || e.Err == nil || e.Reason != policy.ReasonFailed || !strings.Contains(e.Why, "that denies") {
+			t.Errorf("%s: %+v, %v", name, e, err)
+		}
+	}
+}
+
+// TestOwnModelExplained: the rule that decided comes from Casbin's EnforceEx, and nothing is said of
+// denials that win, which in this model they do not.
+func TestOwnModelExplained(t *testing.T) {
+	own := strings.Replace(ownModel, "priority(p.eft) || deny", "some(where (p.eft == allow))", 1)
+	s, err := policy.LoadFS(files("model.conf", own, "policy.csv", "p, admins, service/*, deny\np, admins, service/x, allow\ng, spiffe://a.test/ops, admins\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for question, want := range map[string]string{
+		"spiffe://a.test/ops call service/x": "by model.conf, policy.csv:2 allows spiffe://a.test/ops to call service/x",
+		"spiffe://a.test/ops call service/y": "by model.conf no rule allows spiffe://a.test/ops to call service/y",
+	} {
+		r := request(t, question)
+		r.Context = map[string]any{"region": "eu"}
+		if e, err := s.Explain(t.Context(), r); err != nil || e.Why != want || e.SmallestGrant != "" {
+			t.Errorf("%s: %q, %v", question, e.Why, err)
+		}
+	}
+}

@@ -141,8 +141,12 @@ func (e *Engine) swap(ctx context.Context, old *generation, s *Snapshot, src sou
 	e.current.Store(&generation{snapshot: s, over: make(chan struct{})})
 	e.config.Metrics.loaded(s)
 	e.log.InfoContext(ctx, "policy loaded", "dir", e.config.Dir, "revision", s.revision, "rules", s.Rules())
-	for _, w := range s.Warnings() {
-		e.log.WarnContext(ctx, "policy warning", "warning", w)
+	for _, f := range s.findings {
+		if f.ID == FindingOwnModel {
+			e.log.WarnContext(ctx, "an operator's own model decides, slower than the shipped one", "dir", e.config.Dir, "warning", f.String())
+			continue
+		}
+		e.log.WarnContext(ctx, "policy warning", "warning", f.String())
 	}
 	if old != nil {
 		close(old.over)

@@ -113,6 +113,44 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// TestBrokenOwnModelKeepsTheOld, and a good one takes its place; the log tells of each.
+func TestBrokenOwnModelKeepsTheOld(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "policy.csv"), ok)
+	write(t, filepath.Join(dir, "model.conf"), plainModel(t))
+	log := &journal{}
+	e := run(t, policy.Config{Dir: dir, Poll: 20 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	if !e.Custom() || !strings.Contains(log.String(), `msg="an operator's own model decides, slower than the shipped one"`) {
+		t.Fatalf("the start does not tell of the own model:\n%s", log)
+	}
+	first := e.Current().Revision()
+	replace(t, filepath.Join(dir, "model.conf"), strings.Replace(plainModel(t), "resourceMatch(", "resourceMatsch(", 1))
+	tick, late := time.NewTicker(5*time.Millisecond), time.After(20*time.Second)
+	defer tick.Stop()
+	for !strings.Contains(log.String(), "policy refused, the old one stays") {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("the log does not tell that it was refused:\n%s", log)
+		}
+	}
+	if wants(t, e, true); e.Current().Revision() != first {
+		t.Error("the broken model is in force")
+	}
+	changed := e.Changed()
+	if err := os.Remove(filepath.Join(dir, "model.conf")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-changed:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the shipped model does not come back")
+	}
+	if wants(t, e, true); e.Custom() {
+		t.Error("the own model still decides")
+	}
+}
+
 func replace(t *testing.T, name, text string) {
 	t.Helper()
 	write(t, name+".tmp", text)

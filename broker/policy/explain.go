@@ -175,6 +175,9 @@ func (x *explainer) why() string {
 	if len(e.RolePath) > 0 {
 		through = ", through " + strings.Join(e.RolePath, " → ")
 	}
+	if x.snapshot.Custom() {
+		return x.whyCustom(ask)
+	}
 	switch e.Reason {
 	case ReasonAllowed:
 		if e.UserRule != nil {
@@ -190,6 +193,27 @@ func (x *explainer) why() string {
 	default:
 		return "no rule allows " + ask
 	}
+}
+
+// whyCustom tells what Casbin's EnforceEx says: the rule by which the model's own effect decided. What
+// the effect makes of allows and denials is the operator's affair.
+func (x *explainer) whyCustom(ask string) string {
+	e := x.out
+	switch {
+	case e.Err != nil:
+		return fmt.Sprintf("the matcher of %s cannot be evaluated for %s: %v; that denies", modelFile, ask, e.Err)
+	case e.Allow && e.UserRule != nil:
+		return fmt.Sprintf("by %s, %s allows %s, and %s allows it to the user", modelFile, place(e.Rule), ask, e.UserRule)
+	case e.Allow && e.Rule == nil:
+		return fmt.Sprintf("%s allows %s, since no rule denies it", modelFile, ask)
+	case e.Allow:
+		return fmt.Sprintf("by %s, %s allows %s", modelFile, e.Rule, ask)
+	case e.Rule != nil:
+		return fmt.Sprintf("by %s, %s denies %s", modelFile, e.Rule, ask)
+	case e.Reason == ReasonUser:
+		return fmt.Sprintf("by %s the workload may, but no rule allows %s: the user or one of its groups needs an allow too", modelFile, ask)
+	}
+	return fmt.Sprintf("by %s no rule allows %s", modelFile, ask)
 }
 
 func place(r *Rule) string {

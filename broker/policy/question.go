@@ -23,6 +23,9 @@ type Question struct {
 	Resource string
 	// Time is when; the zero Time means now.
 	Time time.Time
+	// Facts are what conditions and own models read besides, as NAME=VALUE in the form of [RunCases]:
+	// claims.NAME, properties.NAME, context.NAME and time.
+	Facts []string
 }
 
 // Request returns the question as a Request, or says which part of it is none.
@@ -35,15 +38,36 @@ func (q Question) Request() (Request, error) {
 	if q.Action == "" || q.Resource == "" {
 		return Request{}, fmt.Errorf("a question wants an action and a resource")
 	}
-	if q.User == "" {
-		return r, nil
+	if q.User != "" {
+		if r.Principal.User, err = q.user(); err != nil {
+			return Request{}, err
+		}
 	}
+	return r, q.facts(&r)
+}
+
+func (q Question) user() (*identity.User, error) {
 	issuer, subject, found := strings.Cut(strings.TrimPrefix(q.User, "user:"), "|")
 	if !found || issuer == "" || subject == "" || !strings.HasPrefix(q.User, "user:") {
-		return Request{}, fmt.Errorf("the user %q is not in the form user:ISSUER|SUB", q.User)
+		return nil, fmt.Errorf("the user %q is not in the form user:ISSUER|SUB", q.User)
 	}
-	r.Principal.User = &identity.User{Issuer: issuer, Subject: subject, Groups: q.Groups}
-	return r, nil
+	return &identity.User{Issuer: issuer, Subject: subject, Groups: q.Groups}, nil
+}
+
+func (q Question) facts(r *Request) error {
+	for _, fact := range q.Facts {
+		name, value, found := strings.Cut(fact, "=")
+		if !found || name == "user" || name == "group" {
+			return fmt.Errorf("%q is no fact: write time=, claims.NAME=, properties.NAME= or context.NAME=", fact)
+		}
+		if strings.HasPrefix(name, "claims.") && q.User == "" {
+			return fmt.Errorf("%q is a claim of a user, and there is none", fact)
+		}
+		if err := r.set(name, value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ParseEntity is the reverse of [Entity.String].

@@ -36,3 +36,28 @@ func TestQuestionRefuses(t *testing.T) {
 		}
 	}
 }
+
+func TestFacts(t *testing.T) {
+	q := policy.Question{
+		Subject: "spiffe://a.test/web", User: "user:https://idp.test|alice", Action: "call", Resource: "service/crm/GET/x",
+		Facts: []string{"claims.level=3", "properties.region=eu", "context.purpose=a=b", "time=2026-01-02T03:04:05Z"},
+	}
+	r, err := q.Request()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []any{r.Principal.User.Claims["level"], r.Resource.Properties["region"], r.Context["purpose"], r.Time.Year()}
+	if diff := cmp.Diff([]any{3.0, "eu", "a=b", 2026}, got); diff != "" {
+		t.Error(diff)
+	}
+	for _, bad := range []string{"level=3", "claims=3", "context", "user=https://idp.test|eve", "group=admins", "time=now"} {
+		q.Facts = []string{bad}
+		if _, err := q.Request(); err == nil {
+			t.Errorf("%s: no error", bad)
+		}
+	}
+	q.User, q.Facts = "", []string{"claims.level=3"}
+	if _, err := q.Request(); err == nil {
+		t.Error("a claim of nobody is taken")
+	}
+}

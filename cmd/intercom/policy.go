@@ -89,6 +89,7 @@ func policyExplain() *cobra.Command {
 	c.Flags().StringVar(&f.ask.User, "for", "", "the user on whose behalf it acts, user:ISSUER|SUB")
 	c.Flags().StringSliceVar(&f.ask.Groups, "group", nil, "a group of that user; may be repeated")
 	c.Flags().StringVar(&f.ask.Action, "action", "", "the action, such as call")
+	c.Flags().StringArrayVar(&f.ask.Facts, "with", nil, "what conditions and own models read: claims.NAME=VALUE, properties.NAME=…, context.NAME=…, time=…; may be repeated")
 	c.Flags().StringVar(&f.ask.Resource, "on", "", "the resource, such as service/crm/GET/customers")
 	return c
 }
@@ -101,7 +102,7 @@ func explainAsked(ctx context.Context, w io.Writer, f explainFlags) error {
 	if err != nil {
 		return err
 	}
-	return explain(ctx, w, snapshot, f.ask)
+	return exit(explain(ctx, w, snapshot, f.ask))
 }
 
 func explainRecorded(ctx context.Context, w io.Writer, f explainFlags, id string) error {
@@ -118,7 +119,7 @@ func explainRecorded(ctx context.Context, w io.Writer, f explainFlags, id string
 	return fmt.Errorf("%s is an operator's command, not a decision", id)
 }
 
-func explainEntry(ctx context.Context, w io.Writer, f explainFlags, e audit.Entry) error {
+func explainEntry(ctx context.Context, w io.Writer, f explainFlags, e audit.Entry) (err error) {
 	fmt.Fprintf(w, "%s  %s  %s\n\n", e.Decision, e.Time.Format(time.RFC3339), answer(e.Allow))
 	snapshot, kept := policy.LoadRevision(broker.PolicyHistory(f.audit), e.Revision)
 	if !kept {
@@ -126,30 +127,39 @@ func explainEntry(ctx context.Context, w io.Writer, f explainFlags, e audit.Entr
 			return cli.Hint(fmt.Errorf("the policy of that time, revision %s, is no longer kept", e.Revision), "--policy DIR explains it by the policy of now")
 		}
 		fmt.Fprintf(w, "The policy of that time, revision %s, is no longer kept; this is what the policy of now says.\n\n", e.Revision)
-		var err error
 		if snapshot, err = policy.Load(f.policy); err != nil {
 			return err
 		}
 	}
-	return explain(ctx, w, snapshot, policy.Question{
-		Subject: e.Subject, User: e.User, Groups: e.Groups, Action: e.Action, Resource: e.Resource, Time: e.Time,
+	said, err := explain(ctx, w, snapshot, policy.Question{
+		Subject: e.Subject, User: e.User, Groups: e.Groups, Action: e.Action, Resource: e.Resource, Time: e.Time, Facts: f.ask.Facts,
 	})
+	if err == nil && kept && said != e.Allow {
+		fmt.Fprintf(w, "\nIt was %s then: what conditions or an own model read besides is not in the log; --with says it.\n", answer(e.Allow))
+	}
+	return exit(said, err)
 }
 
-func explain(ctx context.Context, w io.Writer, s *policy.Snapshot, q policy.Question) error {
+// exit is the exit code of an answer: a denial is a no.
+func exit(allow bool, err error) error {
+	if err == nil && !allow {
+		return cli.Silent
+	}
+	return err
+}
+
+// explain prints the grounds, and returns the answer.
+func explain(ctx context.Context, w io.Writer, s *policy.Snapshot, q policy.Question) (allow bool, err error) {
 	r, err := q.Request()
 	if err != nil {
-		return err
+		return false, err
 	}
 	x, err := s.Explain(ctx, r)
 	if err != nil {
-		return err
+		return false, err
 	}
 	printExplanation(w, q, x)
-	if !x.Allow {
-		return cli.Silent
-	}
-	return nil
+	return x.Allow, nil
 }
 
 func answer(allow bool) string {
