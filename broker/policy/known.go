@@ -83,20 +83,35 @@ func (k Known) checkResource(r *compiled) []Finding {
 		cure := fmt.Sprintf("write service/%s/** for all of its methods", name)
 		return []Finding{r.finding(FindingVoid, r.Resource, "never matches: calls are about service/NAME/METHOD/PATH").withCure(cure)}
 	}
-	var reasons []string
-	for have, why := range known {
-		if about(r.Resource, kind, have) {
-			reasons = append(reasons, why)
-		}
-	}
-	slices.Sort(reasons) // one that is of use comes first
+	why, exists := matching(r.Resource, kind, name, known)
 	switch {
-	case len(reasons) == 0:
+	case !exists:
 		return []Finding{k.unknown(r, kind, name, known)}
-	case reasons[0] != "" && !r.deny && r.Action != ActionIntrospect:
-		return []Finding{r.finding(FindingNoEffect, r.Resource, "allows what never happens: "+reasons[0])}
+	case why != "" && !r.deny && r.Action != ActionIntrospect:
+		return []Finding{r.finding(FindingNoEffect, r.Resource, "allows what never happens: "+why)}
 	}
 	return nil
+}
+
+// matching reports whether any known name can be meant, and why none of those is of use.
+func matching(resource, kind, name string, known map[string]string) (why string, exists bool) {
+	if kind == "service" {
+		name, _, _ = strings.Cut(name, "/")
+	}
+	if !strings.Contains(name, one) { // the most of them
+		why, exists = known[name]
+		return why, exists
+	}
+	for have, reason := range known {
+		if !about(resource, kind, have) {
+			continue
+		}
+		if reason == "" {
+			return "", true
+		}
+		why, exists = max(why, reason), true // the same one every time
+	}
+	return why, exists
 }
 
 func (k Known) unknown(r *compiled, kind, name string, known map[string]string) Finding {
@@ -157,9 +172,13 @@ func (s *Snapshot) heldByWorkloads() map[string]bool {
 	return held
 }
 
-// shadow returns a deny without condition that covers all of the allow r.
+// maxPairs bounds how many pairs of rules are compared: a policy that has more takes minutes otherwise.
+const maxPairs = 50_000_000
+
+// shadow returns a deny without condition that covers all of the allow r. It looks at every such deny, and
+// in policies that have very many of both at none.
 func (s *Snapshot) shadow(r *compiled) *compiled {
-	if r.deny {
+	if r.deny || len(s.rules)*len(s.denials) > maxPairs {
 		return nil
 	}
 	for _, i := range s.denials {
@@ -177,7 +196,7 @@ func (s *Snapshot) coversSubject(wide, narrow string) bool {
 	if ok1 && ok2 {
 		return covers(a, b)
 	}
-	return subjectMatch(narrow, wide) || slices.Contains(s.roles.of(narrow), wide)
+	return subjectMatch(narrow, wide) || strings.HasPrefix(wide, rolePrefix) && slices.Contains(s.roles.of(narrow), wide)
 }
 
 // covers reports whether everything that the pattern narrow matches is matched by wide.

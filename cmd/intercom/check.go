@@ -1,9 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -37,7 +39,7 @@ func checkCommand() *cobra.Command {
 	var f checkFlags
 	c := &cobra.Command{
 		Use: "check", Short: "Validate the configuration, the service files and the policy, without starting anything",
-		Long: checkLong, Example: checkExample, Args: cobra.NoArgs,
+		Long: checkLong + fieldsHelp(), Example: checkExample, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.config == "" && f.sidecar == "" && f.services == "" && f.policy == "" {
 				return cli.Usagef("want --config, --sidecar, --services or --policy")
@@ -62,6 +64,17 @@ func checkCommand() *cobra.Command {
 	c.Flags().BoolVar(&f.sarif, "sarif", false, "one SARIF 2.1.0 document for code hosts and editors")
 	c.MarkFlagsMutuallyExclusive("json", "sarif")
 	return c
+}
+
+// fieldsHelp lists what the conditions of rules may read.
+func fieldsHelp() string {
+	var b strings.Builder
+	b.WriteString("\n\nThe condition of a rule may read:\n")
+	names, docs := policy.ConditionFields()
+	for i, name := range names {
+		fmt.Fprintf(&b, "  %-18s %s\n", name, docs[i])
+	}
+	return strings.TrimRight(b.String(), "\n")
 }
 
 func (f checkFlags) print(w io.Writer, r *report) error {

@@ -194,41 +194,48 @@ func printExplanation(w io.Writer, q policy.Question, x policy.Explanation) {
 }
 
 func policyDenyNow() *cobra.Command {
-	var dir, auditDir, why string
-	var life time.Duration
+	var o override
 	c := &cobra.Command{
 		Use: "deny-now SUBJECT|RESOURCE", Short: "Deny a subject or a resource at once, for a while", Args: cobra.ExactArgs(1),
 		Example: "  intercom policy deny-now spiffe://intercom.test/orders --for 1h --why 'key leaked' --policy policies --audit audit",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if why == "" || auditDir == "" {
+			if o.why == "" || o.audit == "" {
 				return cli.Usagef("want --why and --audit: an override is recorded with its reason")
 			}
-			return denyNow(cmd.Context(), cmd.OutOrStdout(), dir, auditDir, args[0], life, why)
+			o.what = args[0]
+			return o.deny(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
-	c.Flags().StringVar(&dir, "policy", "policies", "the policy's directory")
-	c.Flags().StringVar(&auditDir, "audit", "", "the audit log's directory")
-	c.Flags().DurationVar(&life, "for", time.Hour, "how long")
-	c.Flags().StringVar(&why, "why", "", "the reason, for the audit log")
+	c.Flags().StringVar(&o.policy, "policy", "policies", "the policy's directory")
+	c.Flags().StringVar(&o.audit, "audit", "", "the audit log's directory")
+	c.Flags().DurationVar(&o.life, "for", time.Hour, "how long")
+	c.Flags().StringVar(&o.why, "why", "", "the reason, for the audit log")
 	return c
 }
 
-func denyNow(ctx context.Context, w io.Writer, dir, auditDir, what string, life time.Duration, why string) error {
-	if err := policy.CheckDeny(what); err != nil {
+// override is one throw of the emergency switch.
+type override struct {
+	what, why     string
+	life          time.Duration
+	policy, audit string
+}
+
+func (o override) deny(ctx context.Context, w io.Writer) error {
+	if err := policy.CheckDeny(o.what); err != nil {
 		return err
 	}
-	if !audit.Exists(auditDir) {
-		return cli.Hint(fmt.Errorf("no audit log in %s", auditDir), "--audit is the directory that the broker's file names")
+	if !audit.Exists(o.audit) {
+		return cli.Hint(fmt.Errorf("no audit log in %s", o.audit), "--audit is the directory that the broker's file names")
 	}
-	event := operatorEvent("deny-now", what)
-	event.Why = fmt.Sprintf("for %v: %s", life, why)
-	if err := audit.Append(ctx, auditDir, event); err != nil {
+	event := operatorEvent("deny-now", o.what)
+	event.Why = fmt.Sprintf("for %v: %s", o.life, o.why)
+	if err := audit.Append(ctx, o.audit, event); err != nil {
 		return err
 	}
-	file, err := policy.DenyNow(dir, what, life, why, time.Now())
+	file, err := policy.DenyNow(o.policy, o.what, o.life, o.why, time.Now())
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "%s is denied for %v by %s; delete the file to end it earlier\n", what, life, file)
+	fmt.Fprintf(w, "%s is denied for %v by %s; delete the file to end it earlier\n", o.what, o.life, file)
 	return nil
 }

@@ -38,7 +38,7 @@ func TestExitCodes(t *testing.T) {
 		"unknown flag":    {nil, []string{"do", "--nope"}, cli.Usage, "tool: error: tool do has no flag --nope\nhint: tool do --help\n"},
 		"misspelt flag":   {nil, []string{"do", "--quikly"}, cli.Usage, "tool: error: tool do has no flag --quikly\nhint: did you mean --quickly?\n"},
 		"unknown command": {nil, []string{"dance"}, cli.Usage, "tool: error: tool has no command \"dance\"\nhint: tool --help\n"},
-		"misspelt":        {nil, []string{"mroe"}, cli.Usage, "hint: did you mean tool more?\n"},
+		"misspelt":        {nil, []string{"moore"}, cli.Usage, "hint: did you mean tool more?\n"},
 		"misspelt inside": {nil, []string{"more", "insdie"}, cli.Usage, "tool: error: tool more has no command \"insdie\"\nhint: did you mean tool more inside?\n"},
 		"alone":           {nil, nil, cli.OK, ""},
 		"a group alone":   {nil, []string{"more"}, cli.Usage, "tool more wants a command"},
