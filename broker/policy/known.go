@@ -29,9 +29,13 @@ func (s *Snapshot) Lint(k Known) (found []Finding) {
 	if s.Custom() {
 		return nil
 	}
+	for _, l := range s.links {
+		f := Finding{File: l.file, Line: l.line}
+		found = append(found, k.checkDomain(l.member, f)...)
+	}
 	for i := range s.rules {
 		r := &s.rules[i]
-		found = append(found, k.checkDomain(r)...)
+		found = append(found, k.checkDomain(r.Subject, r.finding("", domainOf(r.Subject), ""))...)
 		found = append(found, k.checkResource(r)...)
 		if by := s.shadow(r); by != nil {
 			found = append(found, r.finding(FindingShadowed, r.Effect, fmt.Sprintf("never allows anything: %s denies all of it", by)).withCure("delete one of the two"))
@@ -40,16 +44,17 @@ func (s *Snapshot) Lint(k Known) (found []Finding) {
 	return found
 }
 
-func (k Known) checkDomain(r *compiled) []Finding {
-	domain := domainOf(r.Subject)
+// checkDomain completes f, which has the place, for a subject whose trust domain is not let in.
+func (k Known) checkDomain(subject string, f Finding) []Finding {
+	domain := domainOf(subject)
 	if k.Domains == nil || domain == "" || slices.Contains(k.Domains, domain) {
 		return nil
 	}
-	cure := didYouMean(domain, k.Domains)
-	if cure == "" {
-		cure = "let it in by identity.allow, if it should be"
+	f.ID, f.Message = FindingForeigner, fmt.Sprintf("workloads of trust domain %q are not let in, so this never matches", domain)
+	if f.Cure = didYouMean(domain, k.Domains); f.Cure == "" {
+		f.Cure = "let it in by identity.allow, if it should be"
 	}
-	return []Finding{r.finding(FindingForeigner, domain, fmt.Sprintf("workloads of trust domain %q are not let in, so this never matches", domain)).withCure(cure)}
+	return []Finding{f}
 }
 
 // domainOf returns the trust domain of a SPIFFE ID or a pattern of one, and "" for other subjects.

@@ -67,6 +67,10 @@ func listed(found []policy.Finding) string {
 
 func TestLintDomains(t *testing.T) {
 	s := mustLoad(t, "  p, spiffe://a.tset/x/**, call, service/crm/**, allow\np, spiffe://other.example/y, call, service/crm/**, deny\np, user:https://i|u, call, service/crm/**, allow\n")
+	linked := mustLoad(t, "g, spiffe://a.tset/x, role:r\np, role:r, call, service/crm/**, allow\n").Lint(knownNames())
+	if len(linked) != 1 || linked[0].Line != 1 || linked[0].ID != policy.FindingForeigner {
+		t.Errorf("got %v", linked)
+	}
 	want := `13 rule-foreign workloads of trust domain "a.tset" are not let in, so this never matches (did you mean "a.test"?)
 13 rule-foreign workloads of trust domain "other.example" are not let in, so this never matches (let it in by identity.allow, if it should be)`
 	got := s.Lint(knownNames())

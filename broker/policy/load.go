@@ -77,7 +77,7 @@ func compile(src source) (*Snapshot, error) {
 	}
 	l := &loader{}
 	l.files(src.files)
-	s.roles = newRoles(l.links)
+	s.roles, s.links = newRoles(l.links), l.links
 	l.problems = append(l.problems, s.roles.check(l.links)...)
 	s.findings = slices.Concat(l.shapes(), s.roles.warn(l.rules, l.links), void(l.rules))
 	if len(l.problems) > 0 {

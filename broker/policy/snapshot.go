@@ -15,6 +15,7 @@ type Snapshot struct {
 	rules    []compiled
 	denials  []int // the denies without condition
 	roles    roles
+	links    []link
 	// One of the two decides: the index of the shipped model, or Casbin with the operator's own.
 	index  *index
 	casbin *reference

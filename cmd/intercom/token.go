@@ -107,6 +107,18 @@ func tokenType(name string) (string, error) {
 	return "", cli.Usagef("no type of token is called %q: there are %s, and URNs", name, strings.Join(slices.Sorted(maps.Keys(tokenTypes())), ", "))
 }
 
+// tokenArgument reads the token of a command that takes one file, or standard input without saying so
+// where something is piped in.
+func tokenArgument(args []string, in io.Reader) (secret.Value, error) {
+	if len(args) == 1 {
+		return readToken(args[0], in)
+	}
+	if f, ok := in.(*os.File); ok && cli.Interactive(f) {
+		return secret.Value{}, cli.Usagef("want a file with the token, or a token on standard input")
+	}
+	return readToken("-", in)
+}
+
 // readToken reads a token from a file, or from standard input where that is `-`. On the command line it
 // would be seen by everybody on the machine, and kept in the shell's history.
 func readToken(from string, in io.Reader) (secret.Value, error) {

@@ -67,7 +67,7 @@ bound to and who acts. Nothing is fetched and nothing is verified; the signature
 not printed. The token is read from a file or from standard input.`,
 		Example: "  intercom token decode token.jwt\n  intercom token decode - --json < token.jwt",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			raw, err := readToken(append(args, "-")[0], cmd.InOrStdin())
+			raw, err := tokenArgument(args, cmd.InOrStdin())
 			if err != nil {
 				return err
 			}

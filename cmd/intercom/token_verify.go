@@ -46,7 +46,7 @@ func tokenVerify() *cobra.Command {
 			if f.issuer == "" || f.audience == "" {
 				return cli.Usagef("want --issuer and --audience: a token is good for who it is for, and only from whom we believe")
 			}
-			raw, err := readToken(append(args, "-")[0], cmd.InOrStdin())
+			raw, err := tokenArgument(args, cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
