@@ -15,6 +15,8 @@ type Known struct {
 	Services, Audiences, Credentials map[string]string
 	// Domains are the trust domains whose workloads are let in; nil means that they are not known.
 	Domains []string
+	// Issuers are the OpenID issuers whose users are known; nil means that they are not known.
+	Issuers []string
 }
 
 func (k Known) names(kind string) (map[string]string, bool) {
@@ -31,11 +33,12 @@ func (s *Snapshot) Lint(k Known) (found []Finding) {
 	}
 	for _, l := range s.links {
 		f := Finding{File: l.file, Line: l.line}
-		found = append(found, k.checkDomain(l.member, f)...)
+		found = slices.Concat(found, k.checkDomain(l.member, f), k.checkIssuer(l.member, f))
 	}
 	for i := range s.rules {
 		r := &s.rules[i]
 		found = append(found, k.checkDomain(r.Subject, r.finding("", domainOf(r.Subject), ""))...)
+		found = append(found, k.checkIssuer(r.Subject, r.finding("", r.Subject, ""))...)
 		found = append(found, k.checkResource(r)...)
 		if by := s.shadow(r); by != nil {
 			found = append(found, r.finding(FindingShadowed, r.Effect, fmt.Sprintf("never allows anything: %s denies all of it", by)).withCure("delete one of the two"))
@@ -53,6 +56,20 @@ func (k Known) checkDomain(subject string, f Finding) []Finding {
 	f.ID, f.Message = FindingForeigner, fmt.Sprintf("workloads of trust domain %q are not let in, so this never matches", domain)
 	if f.Cure = didYouMean(domain, k.Domains); f.Cure == "" {
 		f.Cure = "let it in by identity.allow, if it should be"
+	}
+	return []Finding{f}
+}
+
+// checkIssuer is checkDomain for users.
+func (k Known) checkIssuer(subject string, f Finding) []Finding {
+	user, isUser := strings.CutPrefix(subject, userPrefix)
+	issuer, _, _ := strings.Cut(user, "|")
+	if k.Issuers == nil || !isUser || slices.Contains(k.Issuers, issuer) {
+		return nil
+	}
+	f.ID, f.Message = FindingForeigner, fmt.Sprintf("users of issuer %q are not known, so this never matches", issuer)
+	if f.Cure = didYouMean(issuer, k.Issuers); f.Cure == "" {
+		f.Cure = "name the issuer in issuers, if it should be"
 	}
 	return []Finding{f}
 }

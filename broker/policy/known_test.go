@@ -71,6 +71,12 @@ func TestLintDomains(t *testing.T) {
 	if len(linked) != 1 || linked[0].Line != 1 || linked[0].ID != policy.FindingForeigner {
 		t.Errorf("got %v", linked)
 	}
+	users := mustLoad(t, "g, user:https://idp.tset|u, role:r\np, role:r, call, service/crm/**, allow\np, user:https://idp.test|*, call, service/crm/**, allow\n")
+	names := knownNames()
+	names.Issuers = []string{"https://idp.test"}
+	if found := users.Lint(names); len(found) != 1 || found[0].Line != 1 || found[0].Cure != `did you mean "https://idp.test"?` {
+		t.Errorf("got %v", found)
+	}
 	want := `13 rule-foreign workloads of trust domain "a.tset" are not let in, so this never matches (did you mean "a.test"?)
 13 rule-foreign workloads of trust domain "other.example" are not let in, so this never matches (let it in by identity.allow, if it should be)`
 	got := s.Lint(knownNames())

@@ -30,7 +30,7 @@ type together struct {
 func (t *together) compare(ctx context.Context, r *report) {
 	if t.snapshot != nil {
 		known := t.known()
-		known.Domains = t.domains()
+		known.Domains, known.Issuers = t.domains(), t.issuers()
 		for _, p := range t.snapshot.Lint(known) {
 			r.add(t.policy, fromPolicy(t.policy, p))
 		}
@@ -120,6 +120,18 @@ func (t *together) domains() []string {
 	return append(allowed, own)
 }
 
+// issuers are those whose users are known; nil means that nothing is known.
+func (t *together) issuers() []string {
+	if !t.brokerGood {
+		return nil
+	}
+	all := []string{}
+	for _, issuer := range t.broker.Issuers {
+		all = append(all, issuer.URL.String())
+	}
+	return all
+}
+
 func (t *together) own() string {
 	if t.flags.trustDomain != "" {
 		return t.flags.trustDomain
@@ -161,7 +173,8 @@ func (t *together) unusable() (all []finding) {
 	for _, s := range idle {
 		action, resource := wanted(s)
 		f := found(ruleUnused, "", fmt.Sprintf("service %q: no rule lets any workload %s %s", s.Name, action, resource))
-		if names := credentials(s); slices.ContainsFunc(names, func(n string) bool { return !used[n] }) {
+		names := slices.DeleteFunc(credentials(s), func(name string) bool { return used[name] })
+		if len(names) > 0 {
 			f.Rule, f.Message = ruleUnusable, f.Message+", so nobody can use the credential "+strings.Join(names, ", ")
 		}
 		f.File, f.Line, f.Column = position(s.Pos)

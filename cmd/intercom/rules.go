@@ -79,7 +79,7 @@ func rules() []rule {
 		{policy.FindingShadowed, severityWarning, "An allow is covered by a deny."},
 		{policy.FindingUnknown, severityWarning, "A rule names what no service file has."},
 		{policy.FindingNoEffect, severityWarning, "A rule allows what the broker never does."},
-		{policy.FindingForeigner, severityWarning, "A rule names workloads of a trust domain that is not let in."},
+		{policy.FindingForeigner, severityWarning, "A rule names workloads of a trust domain that is not let in, or users of an issuer that is not configured."},
 	}
 }
 
