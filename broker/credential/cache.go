@@ -3,6 +3,7 @@ package credential
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -212,7 +213,7 @@ func (c *Cache) fly(ctx context.Context, name Name) (answer, error) {
 
 // classify makes a timeout of an error that a store returned raw when the flight's time was over.
 func classify(ctx context.Context, err error) error {
-	if fault.KindOf(err) == fault.Internal && ctx.Err() != nil {
+	if _, ours := errors.AsType[*fault.Error](err); !ours && ctx.Err() != nil {
 		return fault.New(fault.Timeout, "STORE_SLOW", "the credential store did not answer in time").Because(err)
 	}
 	return err

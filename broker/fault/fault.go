@@ -7,6 +7,7 @@
 package fault
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -104,14 +105,19 @@ func (e *Error) Is(target error) bool {
 // KindOf returns the kind of the outermost Error in err's chain, and Internal when there is none.
 func KindOf(err error) Kind { return From(err).Kind }
 
-// From returns the outermost Error in err's chain. What has none becomes an Internal one with err as
-// its cause. From(nil) is an Internal error too: a nil that reaches a door is a mistake of ours.
+// From returns the outermost Error in err's chain. The end of a context becomes a Timeout, and what else
+// has no Error in it an Internal one with err as its cause. From(nil) is an Internal error too: a nil that reaches a door is a mistake of ours.
 func From(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	if k, ok := errors.AsType[Kind](err); ok {
 		return New(k, "", k.String()).Because(err)
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		// Nobody's mistake. A caller that gave one broker half of its time asks the other one, if it hears of
+		// this before its own clock says so.
+		return New(Timeout, "", "the caller's time ran out").Because(err)
 	}
 	return New(Internal, "", "internal error").Because(err)
 }

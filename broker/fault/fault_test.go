@@ -1,6 +1,7 @@
 package fault_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -128,5 +129,17 @@ func TestDescriptionsKeepToTheirCharacters(t *testing.T) {
 	}
 	if got := body["error_description"]; got != "a 'name' of?' ?, that's it" {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestTimeThatRanOut: a handler that gives up with its caller's context has not failed by itself.
+func TestTimeThatRanOut(t *testing.T) {
+	for _, err := range []error{context.DeadlineExceeded, context.Canceled, fmt.Errorf("read: %w", context.DeadlineExceeded)} {
+		if got := fault.From(err); got.Kind != fault.Timeout {
+			t.Errorf("%v is %v", err, got.Kind)
+		}
+	}
+	if got := fault.From(fault.New(fault.Denied, "", "no").Because(context.Canceled)); got.Kind != fault.Denied {
+		t.Errorf("a refusal became %v", got.Kind)
 	}
 }
