@@ -53,6 +53,12 @@
 // identities that it is given. An X.509-SVID with a TTL of one minute lives for 70 s (its notBefore is
 // 10 s back) and is renewed every 25 s.
 //
+// # Redis
+//
+// Debian's redis-server in four shapes: [Redis] is shared by the tests of a process, [StartRedis] is one of
+// the caller's own, plain or guarded (TLS, and a user without @dangerous), [StartRedisSentinel] a primary
+// with replicas and three sentinels, [StartRedisCluster] a cluster of three. Valkey speaks the same.
+//
 // # Processes
 //
 // Everything binds 127.0.0.1, on ports that were free a moment before. A process leads a process group

@@ -36,7 +36,7 @@ func withPorts(n int, start func(ports []int) error) error {
 			return err
 		}
 		err = start(ports)
-		if err == nil || try == 3 || !strings.Contains(err.Error(), "address already in use") {
+		if err == nil || try == 3 || !strings.Contains(strings.ToLower(err.Error()), "address already in use") {
 			return err
 		}
 	}
