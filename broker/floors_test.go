@@ -51,10 +51,11 @@ const (
 
 // reserved are for some importers only, whatever their floor.
 var reserved = map[string]int{
-	"broker/credential/sealed": assemblyFloor,
-	"broker/credential/vault":  assemblyFloor,
-	"broker/telemetry":         assemblyFloor,
-	stack:                      stageFloor,
+	"broker/credential/sealed":     assemblyFloor,
+	"broker/credential/vault":      assemblyFloor,
+	"broker/gateway/session/redis": assemblyFloor,
+	"broker/telemetry":             assemblyFloor,
+	stack:                          stageFloor,
 }
 
 // forbidden is what a binary must not link, not even through others.
@@ -62,7 +63,7 @@ var forbidden = map[string][]string{
 	"cmd/intercom-sidecar": {
 		"github.com/casbin/casbin", module + "/broker/policy", module + "/broker/pep", module + "/broker/credential",
 		module + "/broker/keyring", "github.com/coreos/go-oidc", module + "/broker/gateway", module + "/broker/embedded",
-		"github.com/hashicorp/vault", "k8s.io",
+		"github.com/hashicorp/vault", "k8s.io", module + "/broker/kv", "github.com/redis/rueidis",
 	},
 	"cmd/intercom-gateway": {
 		module + "/broker/credential/sealed", module + "/broker/credential/vault", "github.com/hashicorp/vault",

@@ -1,0 +1,239 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker/fault"
+)
+
+// Config is what a [Manager] is made of.
+type Config struct {
+	// Store holds the sessions; required.
+	Store Shared
+	// Absolute is how long a session lives at most; zero means 12 h. A session that says so itself keeps
+	// its own end.
+	Absolute time.Duration
+	// Idle is how long a session lives without activity; zero means 1 h, less than zero for ever.
+	Idle time.Duration
+	// Cached is how many decoded sessions are kept in memory; zero means 50 000.
+	Cached int
+	// RefreshTimeout bounds one refresh with all that belongs to it; zero means 30 s.
+	RefreshTimeout time.Duration
+	// Orphaned is told of a session that ended while its tokens were refreshed: nobody has the new ones, so
+	// they should be revoked. Nil means that they are left to expire.
+	Orphaned func(Session)
+	// Now is the clock; nil means [time.Now].
+	Now func() time.Time
+	// Log takes what an operator should know; nil means nowhere.
+	Log *slog.Logger
+}
+
+// The defaults.
+const (
+	defaultAbsolute       = 12 * time.Hour
+	defaultIdle           = time.Hour
+	defaultCached         = 50_000
+	defaultRefreshTimeout = 30 * time.Second
+)
+
+func (c Config) withDefaults() Config {
+	if c.Absolute == 0 {
+		c.Absolute = defaultAbsolute
+	}
+	if c.Idle == 0 {
+		c.Idle = defaultIdle
+	}
+	c.Idle = max(c.Idle, 0)
+	if c.Cached == 0 {
+		c.Cached = defaultCached
+	}
+	if c.RefreshTimeout == 0 {
+		c.RefreshTimeout = defaultRefreshTimeout
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Manager answers who is logged in. It is safe for concurrent use.
+type Manager struct {
+	Config
+	cache    *cache
+	activity activity
+	watchers watchers
+	pending  pending
+
+	mu      sync.Mutex
+	flights map[Hash]*flight
+	backoff map[Hash]pause
+}
+
+// New returns a manager on c.Store, which belongs to it from now on. [Manager.Run] must run beside it.
+func New(c Config) *Manager {
+	m := &Manager{
+		Config: c.withDefaults(), activity: activity{seen: map[Hash]seen{}}, watchers: newWatchers(),
+		flights: map[Hash]*flight{}, backoff: map[Hash]pause{},
+	}
+	m.cache = newCache(m.Cached, m.fetch)
+	m.Store.Changed(func(hashes []Hash) {
+		m.cache.drop(hashes)
+		m.watchers.wake(hashes)
+	})
+	return m
+}
+
+// tick is how often Run looks: watchers are told of an end within it, and a second is what they are
+// promised.
+const tick = 250 * time.Millisecond
+
+// Run does what is not done on a request: it writes activity, tells watchers, and stores logouts that could
+// not be stored. It returns when ctx ends, with the activity written.
+func (m *Manager) Run(ctx context.Context) error {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		var woken []Hash
+		select {
+		case <-ctx.Done():
+			// A last word, for which the time that a shutdown gives is not ours to use up.
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer cancel()
+			m.flush(last, true)
+			return ctx.Err()
+		case <-m.watchers.woken:
+			woken = m.watchers.take()
+		case <-ticker.C:
+			_ = m.pending.settle(ctx, m)
+			m.flush(ctx, false)
+			woken = m.watchers.all()
+		}
+		m.tell(ctx, woken)
+	}
+}
+
+// Create begins a session for somebody who just logged in. The id is always a new one: what the browser had
+// before is never taken over. With a logout that covers s it fails, as [*Ended].
+func (m *Manager) Create(ctx context.Context, s Session) (ID, Session, error) {
+	id, now := NewID(), m.Now()
+	s.Hash, s.Created, s.Version, s.Tokens.Generation, s.Tokens.Unsure = id.Hash(), now, 1, 1, false
+	if s.Absolute.IsZero() {
+		s.Absolute = now.Add(m.Absolute)
+	}
+	if s.Idle == 0 {
+		s.Idle = m.Idle
+	}
+	if s.Issuer == "" || s.Subject == "" || s.over(now, now) {
+		return ID{}, Session{}, fault.New(fault.InvalidGrant, "", "the provider gave no usable login")
+	}
+	if err := m.pending.settle(ctx, m); err != nil {
+		return ID{}, Session{}, err
+	}
+	if err := m.Store.Create(ctx, s); err != nil {
+		return ID{}, Session{}, err
+	}
+	return id, s, nil
+}
+
+// Get returns the session of an id. Nothing of that name is [fault.Unauthenticated] with [CodeNone], one
+// that is over an [*Ended], and a store that cannot be heard [fault.Unavailable]: also for sessions that
+// were in memory a moment before, because nobody knows whether they still are. Get is no activity.
+func (m *Manager) Get(ctx context.Context, id ID) (Session, error) { return m.get(ctx, id.Hash()) }
+
+func (m *Manager) get(ctx context.Context, h Hash) (Session, error) {
+	if err := m.pending.settle(ctx, m); err != nil {
+		return Session{}, err
+	}
+	s, err := m.cache.get(ctx, h)
+	if err != nil {
+		return Session{}, err
+	}
+	return m.judge(ctx, s)
+}
+
+// fetch is what the cache asks when it does not know.
+func (m *Manager) fetch(ctx context.Context, h Hash) (Session, error) {
+	s, err := m.Store.Load(ctx, h)
+	if cause := errors.Unwrap(err); cause != nil && errors.Is(err, fault.Unauthenticated) && fault.From(err).Code() == CodeNone {
+		m.Log.WarnContext(ctx, "a stored session cannot be read", "error", cause)
+	}
+	return s, err
+}
+
+// judge ends a session whose time is over. Before it is called idle the store is asked: others may have
+// seen the user.
+func (m *Manager) judge(ctx context.Context, s Session) (Session, error) {
+	now := m.Now()
+	active := m.activity.last(s)
+	if now.Before(s.End()) && s.idle(now, active) {
+		stored, err := m.Store.Active(ctx, s.Hash)
+		if err != nil {
+			return Session{}, err
+		}
+		if stored.After(active) {
+			active = stored
+			m.activity.learn(s, stored)
+		}
+	}
+	if !s.over(now, active) {
+		return s, nil
+	}
+	e := EndOf(s, ReasonExpired, now)
+	if err := m.Store.End(ctx, s.Hash, e); err != nil { // it is over all the same
+		m.Log.WarnContext(ctx, "an expired session stays in the store until its time to live", "error", err)
+	}
+	m.forget(s.Hash)
+	return Session{}, &e
+}
+
+// dropped is for what this process changed itself: it must not wait for the news of its own deeds.
+func (m *Manager) dropped(h Hash) {
+	m.cache.drop([]Hash{h})
+	m.watchers.wake([]Hash{h})
+}
+
+// forget is for a session that is over.
+func (m *Manager) forget(h Hash) {
+	m.dropped(h)
+	m.activity.forget(h)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.backoff, h)
+}
+
+// End ends one session here: its own logout, or an operator's. No other session of the same sid or user is
+// touched, and none is refused later: the provider's session lives on, and the next login has the same sid.
+// When the store does not take it, it is tried again before anything else is served by this process.
+func (m *Manager) End(ctx context.Context, s Session, reason Reason) error {
+	e := EndOf(s, reason, m.Now())
+	defer m.forget(s.Hash)
+	return m.pending.do(ctx, m, ending{end: &e, hash: s.Hash})
+}
+
+// Logout ends what a verified logout token covers, on all gateways, and returns the sessions that it ended.
+// When the store does not take it, the error says so, and it is tried again before anything else is served
+// by this process.
+func (m *Manager) Logout(ctx context.Context, l Logout) ([]Session, error) {
+	if l.Issuer == "" || l.SID == "" && l.Subject == "" {
+		return nil, fault.New(fault.InvalidRequest, "", "a logout names an issuer and a session or a user")
+	}
+	sessions, err := m.Store.Logout(ctx, l)
+	if err != nil {
+		m.pending.keep(ctx, m, ending{logout: &l})
+		return nil, err
+	}
+	for _, s := range sessions {
+		m.forget(s.Hash)
+	}
+	return sessions, nil
+}
+
+// List returns the living sessions that an operator asks for.
+func (m *Manager) List(ctx context.Context, q Query) ([]Session, error) { return m.Store.List(ctx, q) }
