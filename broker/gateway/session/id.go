@@ -85,5 +85,8 @@ func parse32(s string) ([]byte, bool) {
 	}
 	// Strict, so that the two bits that the last character has to spare are zero.
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	return b, err == nil && len(b) == idBytes // line breaks are skipped by the decoder, and counted here
+	if err != nil || len(b) != idBytes { // the decoder skips line breaks, which are in the length of s
+		return nil, false
+	}
+	return b, true
 }

@@ -114,6 +114,9 @@ func (m *Manager) refresh(ctx context.Context, s Session, r Refresher) (Session,
 	if err != nil || cur.Tokens.Generation > s.Tokens.Generation {
 		return cur, err
 	}
+	if cur.Tokens.Unsure && m.Now().Before(cur.Tokens.Expiry) { // another just lost an answer
+		return cur, nil
+	}
 	return m.attempt(ctx, cur, r)
 }
 

@@ -1,0 +1,260 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/gateway/session"
+	"github.com/intercom-broker/intercom/broker/gateway/session/sessiontest"
+)
+
+// failing is a provider whose answers are errors until they run out.
+type failing struct {
+	sessiontest.Provider
+	errs []error
+	at   []time.Time
+}
+
+func (f *failing) Refresh(ctx context.Context, s session.Session) (session.Session, error) {
+	f.at = append(f.at, time.Now())
+	if len(f.errs) > 0 {
+		err := f.errs[0]
+		f.errs = f.errs[1:]
+		return session.Session{}, err
+	}
+	return f.Provider.Refresh(ctx, s)
+}
+
+var (
+	lost   = fault.New(fault.Timeout, "", "no answer came")
+	busy   = fault.New(fault.Unavailable, "", "503")
+	broken = errors.New("connection refused")
+)
+
+// testOutcomes: what the provider says decides, and nothing else: an outage ends no session.
+func testOutcomes(t *testing.T) {
+	bubble(t, func(w world) {
+		m := w.manager(session.Config{})
+		id, _ := w.login(m)
+		p := &failing{errs: []error{busy, broken, busy, broken}}
+		time.Sleep(50 * time.Minute) // past 80 %: in the background, and the token still serves
+		for range 4 {
+			if s, err := m.Fresh(w.Context(), w.wantLiving(m, id), p.Refresh); err != nil || s.Tokens.Generation != 1 {
+				w.Errorf("generation %d, %v", s.Tokens.Generation, err)
+			}
+			synctest.Wait()
+		}
+		if len(p.at) != 1 {
+			w.Errorf("asked %d times within a second: it does not back off", len(p.at))
+		}
+		time.Sleep(10 * time.Minute) // the token has expired, and the provider is still away
+		_, err := m.Fresh(w.Context(), w.wantLiving(m, id), p.Refresh)
+		if e := fault.From(err); e.Kind != fault.Unavailable || e.RetryAfter < time.Second {
+			w.Errorf("an expired token while the provider is away: %v", err)
+		}
+		for range 120 {
+			time.Sleep(500 * time.Millisecond)
+			_, _ = m.Fresh(w.Context(), w.wantLiving(m, id), p.Refresh)
+		}
+		if s := w.wantLiving(m, id); s.Tokens.Generation != 2 {
+			w.Errorf("a minute later the tokens are of generation %d", s.Tokens.Generation)
+		}
+		if len(p.at) != 5 {
+			w.Errorf("asked %d times for five answers", len(p.at))
+		}
+	})
+}
+
+// TestRefreshAhead: on use, past 80 % of the token's life, without making anybody wait; never by itself.
+func TestRefreshAhead(t *testing.T) {
+	bubble(t, func(w world) {
+		m := w.manager(session.Config{})
+		id, s := w.login(m)
+		p := &sessiontest.Provider{Takes: time.Second}
+		time.Sleep(48*time.Minute - time.Second)
+		fresh := func() uint64 {
+			w.Helper()
+			began := time.Now()
+			s, err := m.Fresh(w.Context(), w.wantLiving(m, id), p.Refresh)
+			if err != nil || time.Since(began) != 0 {
+				w.Errorf("waited %s, %v", time.Since(began), err)
+			}
+			return s.Tokens.Generation
+		}
+		fresh()
+		synctest.Wait()
+		if calls, _ := p.Calls(); calls != 0 {
+			w.Error("refreshed before 80 % of the token's life")
+		}
+		time.Sleep(time.Second)
+		if g := fresh(); g != s.Tokens.Generation {
+			w.Errorf("generation %d", g)
+		}
+		time.Sleep(2 * time.Second)
+		if g := fresh(); g != s.Tokens.Generation+1 {
+			w.Errorf("generation %d after the refresh", g)
+		}
+		time.Sleep(3 * time.Hour)
+		if calls, _ := p.Calls(); calls != 1 {
+			w.Errorf("%d refreshes without a request", calls)
+		}
+	})
+}
+
+// TestLostAnswer: a refresh whose answer is lost leaves the token in use to its end; one more try decides.
+func TestLostAnswer(t *testing.T) {
+	for name, c := range map[string]struct {
+		second error
+		code   string
+	}{
+		"and the next one comes": {nil, ""},
+		"and the token is spent": {fault.New(fault.InvalidGrant, "", "reuse"), session.CodeExpired},
+		"and the next one too":   {lost, session.CodeExpired},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(w world) {
+				one, other := w.manager(session.Config{}), w.manager(session.Config{})
+				id, first := w.login(one)
+				p := &failing{errs: []error{lost}}
+				if c.second != nil {
+					p.errs = append(p.errs, c.second)
+				}
+				time.Sleep(50 * time.Minute)
+				for range 9 { // ten minutes from now it expires
+					for _, m := range []*session.Manager{one, other} {
+						if s, err := m.Fresh(w.Context(), w.wantLiving(m, id), p.Refresh); err != nil || !s.Tokens.Access.Equal(first.Tokens.Access) {
+							w.Errorf("%v", err)
+						}
+					}
+					time.Sleep(time.Minute)
+				}
+				if len(p.at) != 1 {
+					w.Errorf("tried %d times while the token still serves", len(p.at))
+				}
+				time.Sleep(time.Minute)
+				s, err := other.Fresh(w.Context(), w.wantLiving(other, id), p.Refresh)
+				if len(p.at) != 2 {
+					w.Errorf("tried %d times", len(p.at))
+				}
+				if c.code == "" {
+					if err != nil || s.Tokens.Generation != 2 || s.Tokens.Unsure {
+						w.Errorf("generation %d, unsure %v, %v", s.Tokens.Generation, s.Tokens.Unsure, err)
+					}
+					return
+				}
+				w.wantCode(err, c.code)
+				_, err = one.Get(w.Context(), id)
+				w.wantCode(err, c.code)
+			})
+		})
+	}
+}
+
+// TestALongRefreshKeepsItsLock: the provider takes much longer than the lease.
+func TestALongRefreshKeepsItsLock(t *testing.T) {
+	bubble(t, func(w world) {
+		one, other := w.manager(session.Config{}), w.manager(session.Config{})
+		_, s := w.login(one)
+		p := &sessiontest.Provider{Takes: 25 * time.Second}
+		time.Sleep(time.Hour)
+		var wg sync.WaitGroup
+		for _, m := range []*session.Manager{one, other, one, other} {
+			wg.Go(func() {
+				if got, err := m.Fresh(w.Context(), s, p.Refresh); err != nil || got.Tokens.Generation != 2 {
+					w.Errorf("generation %d, %v", got.Tokens.Generation, err)
+				}
+			})
+		}
+		wg.Wait()
+		if calls, _ := p.Calls(); calls != 1 {
+			w.Errorf("%d refreshes", calls)
+		}
+	})
+}
+
+// TestRefreshAndLogout: the session ends while its tokens are refreshed. Nobody gets the new ones, and who
+// can revoke them is told.
+func TestRefreshAndLogout(t *testing.T) {
+	bubble(t, func(w world) {
+		var orphans []session.Session
+		m := w.manager(session.Config{Orphaned: func(s session.Session) { orphans = append(orphans, s) }})
+		id, s := w.login(m)
+		time.Sleep(time.Hour)
+		_, err := m.Fresh(w.Context(), s, func(ctx context.Context, s session.Session) (session.Session, error) {
+			if err := m.End(ctx, s, session.ReasonLogout); err != nil {
+				w.Error(err)
+			}
+			return (&sessiontest.Provider{}).Refresh(ctx, s)
+		})
+		w.wantCode(err, session.CodeRevoked)
+		_, err = m.Get(w.Context(), id)
+		w.wantCode(err, session.CodeRevoked)
+		if len(orphans) != 1 || !orphans[0].Tokens.Refresh.Equal(sessiontest.Tokens(2, time.Time{}).Refresh) {
+			w.Errorf("%d tokens to revoke", len(orphans))
+		}
+	})
+}
+
+// TestRefreshOutlivesAnOutage: the store is away when the new tokens are there, which exist nowhere else.
+func TestRefreshOutlivesAnOutage(t *testing.T) {
+	bubble(t, func(w world) {
+		m := w.manager(session.Config{})
+		id, s := w.login(m)
+		time.Sleep(time.Hour)
+		got, err := m.Fresh(w.Context(), s, func(ctx context.Context, s session.Session) (session.Session, error) {
+			w.store.down.Store(true)
+			time.AfterFunc(5*time.Second, func() { w.store.down.Store(false) })
+			return (&sessiontest.Provider{}).Refresh(ctx, s)
+		})
+		if err != nil || got.Tokens.Generation != 2 {
+			w.Fatalf("generation %d, %v", got.Tokens.Generation, err)
+		}
+		if s := w.wantLiving(m, id); s.Tokens.Generation != 2 || s.Version != got.Version {
+			w.Errorf("stored: generation %d", s.Tokens.Generation)
+		}
+	})
+}
+
+// TestRefreshChangesNoIdentity: whatever comes back, the session stays whose it was, and as long as it was.
+func TestRefreshChangesNoIdentity(t *testing.T) {
+	bubble(t, func(w world) {
+		m := w.manager(session.Config{})
+		_, s := w.login(m)
+		time.Sleep(time.Hour)
+		got, err := m.Fresh(w.Context(), s, func(ctx context.Context, s session.Session) (session.Session, error) {
+			s, err := (&sessiontest.Provider{}).Refresh(ctx, s)
+			s.Subject, s.SID, s.Issuer, s.Absolute, s.Hash = "eve", "s9", "https://other.example", s.Absolute.Add(time.Hour), session.NewID().Hash()
+			s.ProviderEnd = time.Now().Add(time.Hour)
+			return s, err
+		})
+		if err != nil || got.Subject != s.Subject || got.SID != s.SID || got.Issuer != s.Issuer || !got.Absolute.Equal(s.Absolute) || got.Hash != s.Hash {
+			w.Errorf("%+v, %v", got, err)
+		}
+		if got.ProviderEnd.IsZero() {
+			w.Error("refresh_expires_in of the new token is lost")
+		}
+	})
+}
+
+// TestNoRefreshToken: without one the session is as long as its access token, for those who need that.
+func TestNoRefreshToken(t *testing.T) {
+	bubble(t, func(w world) {
+		m := w.manager(session.Config{})
+		_, s := w.login(m)
+		s.Tokens.Refresh = session.Tokens{}.Refresh
+		if err := w.store.Replace(w.Context(), s); err != nil {
+			w.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		_, err := m.Fresh(w.Context(), s, func(context.Context, session.Session) (session.Session, error) {
+			w.Error("asked the provider with nothing in hand")
+			return session.Session{}, broken
+		})
+		w.wantCode(err, session.CodeExpired)
+	})
+}
