@@ -28,16 +28,16 @@ func testProviderEnd(t *testing.T) {
 	bubble(t, func(w world) {
 		m := w.manager(session.Config{})
 		id, s := w.login(m, func(s *session.Session) { s.ProviderEnd = time.Now().Add(20 * time.Minute) })
-		time.Sleep(20*time.Minute - time.Second)
+		w.pass(20*time.Minute - time.Second)
 		w.wantLiving(m, id)
-		time.Sleep(time.Second)
+		w.pass(time.Second)
 		_, err := m.Get(w.Context(), id)
 		w.wantCode(err, session.CodeExpired)
 		_, err = w.store.Load(w.Context(), s.Hash)
 		w.wantCode(err, session.CodeExpired)
 
 		id, s = w.login(m)
-		time.Sleep(time.Hour)
+		w.pass(time.Hour)
 		_, err = m.Fresh(w.Context(), s, func(context.Context, session.Session) (session.Session, error) {
 			return session.Session{}, fault.New(fault.InvalidGrant, "", "session not active")
 		})
@@ -107,17 +107,17 @@ func testPassive(t *testing.T) {
 		id, s := w.login(m, func(s *session.Session) { s.Tokens.Expiry = time.Now().Add(15 * time.Minute) })
 		m.Watch(w.Context(), s.Hash)
 		for range 9 {
-			time.Sleep(time.Minute)
+			w.pass(time.Minute)
 			w.wantLiving(m, id)
 		}
 		m.Touch(s)
 		for range 9 {
-			time.Sleep(time.Minute)
+			w.pass(time.Minute)
 			if _, err := m.Fresh(w.Context(), w.wantLiving(m, id), provider.Refresh); err != nil {
 				w.Fatal(err)
 			}
 		}
-		time.Sleep(time.Minute)
+		w.pass(time.Minute)
 		_, err := m.Get(w.Context(), id)
 		w.wantCode(err, session.CodeExpired)
 		if calls, _ := provider.Calls(); calls != 1 {
@@ -133,13 +133,13 @@ func testAbsolute(t *testing.T) {
 		id, s := w.login(m)
 		provider := &sessiontest.Provider{}
 		for range 3*60 - 1 {
-			time.Sleep(time.Minute)
+			w.pass(time.Minute)
 			m.Touch(s)
 			if _, err := m.Fresh(w.Context(), w.wantLiving(m, id), provider.Refresh); err != nil {
 				w.Fatal(err)
 			}
 		}
-		time.Sleep(time.Minute)
+		w.pass(time.Minute)
 		_, err := m.Get(w.Context(), id)
 		w.wantCode(err, session.CodeExpired)
 		if calls, _ := provider.Calls(); calls < 2 {

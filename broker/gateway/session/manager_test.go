@@ -125,9 +125,9 @@ func TestAKeptLogoutNeedsNoRequest(t *testing.T) {
 		w.wantLiving(other, id)
 		w.store.down.Store(true)
 		_, _ = one.Logout(w.Context(), session.Logout{Issuer: sessiontest.Issuer, SID: "s1", IssuedAt: time.Now()})
-		time.Sleep(time.Minute)
+		w.pass(time.Minute)
 		w.store.down.Store(false)
-		time.Sleep(time.Second)
+		w.pass(time.Second)
 		_, err := other.Get(w.Context(), id)
 		w.wantCode(err, session.CodeRevoked)
 	})
@@ -157,19 +157,19 @@ func TestActivity(t *testing.T) {
 			if one.Touch(s); i%2 == 0 {
 				other.Touch(s)
 			}
-			time.Sleep(time.Second)
+			w.pass(time.Second)
 		}
 		if n := w.store.touches.Load(); n > 2*31 || n < 2*29 {
 			w.Errorf("%d writes by two gateways in an hour, want 30 each", n)
 		}
-		time.Sleep(3 * time.Minute)
+		w.pass(3 * time.Minute)
 		if at, err := w.store.Active(w.Context(), s.Hash); err != nil || !at.Equal(last) {
 			w.Errorf("last seen %v, stored %v, %v", last, at, err)
 		}
 		third := w.manager(session.Config{Idle: idle}) // which saw nothing of it
-		time.Sleep(last.Add(idle - time.Second).Sub(time.Now()))
+		w.pass(last.Add(idle - time.Second).Sub(time.Now()))
 		w.wantLiving(third, id)
-		time.Sleep(time.Second)
+		w.pass(time.Second)
 		_, err := third.Get(w.Context(), id)
 		w.wantCode(err, session.CodeExpired)
 	})
@@ -184,7 +184,7 @@ func TestTheLastActivityIsWrittenAtTheEnd(t *testing.T) {
 		go func() { done <- m.Run(ctx) }()
 		_, s := w.login(m)
 		m.Touch(s)
-		time.Sleep(time.Second)
+		w.pass(time.Second)
 		m.Touch(s)
 		want := time.Now()
 		stop()
@@ -201,9 +201,9 @@ func TestIdleIsNotJudgedBlindly(t *testing.T) {
 		one, other := w.manager(session.Config{Idle: 10 * time.Minute}), w.manager(session.Config{Idle: 10 * time.Minute})
 		id, s := w.login(one)
 		w.wantLiving(other, id)
-		time.Sleep(9 * time.Minute)
+		w.pass(9 * time.Minute)
 		one.Touch(s)
-		time.Sleep(5 * time.Minute)
+		w.pass(5 * time.Minute)
 		w.wantLiving(other, id)
 	})
 }

@@ -40,7 +40,7 @@ func NewMemory(now func() time.Time) *Memory {
 	}
 }
 
-// Changed implements [Changes].
+// Changed implements [Peers].
 func (m *Memory) Changed(f func([]Hash)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -138,7 +138,7 @@ func (m *Memory) end(h Hash, e Ended) {
 	}
 }
 
-// Logout implements [Logouts].
+// Logout implements [Index].
 func (m *Memory) Logout(_ context.Context, l Logout) ([]Session, error) {
 	sessions := m.logout(l)
 	hashes := make([]Hash, 0, len(sessions))
@@ -190,7 +190,7 @@ func (m *Memory) Active(_ context.Context, h Hash) (time.Time, error) {
 	return time.Time{}, nil
 }
 
-// List implements [Lister].
+// List implements [Index].
 func (m *Memory) List(_ context.Context, q Query) (out []Session, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -203,7 +203,7 @@ func (m *Memory) List(_ context.Context, q Query) (out []Session, err error) {
 	return out, nil
 }
 
-// Lock implements [Locker].
+// Lock implements [Peers].
 func (m *Memory) Lock(_ context.Context, h Hash, owner string, lease time.Duration) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -218,7 +218,7 @@ func (m *Memory) Lock(_ context.Context, h Hash, owner string, lease time.Durati
 	return true, nil
 }
 
-// Unlock implements [Locker].
+// Unlock implements [Peers].
 func (m *Memory) Unlock(_ context.Context, h Hash, owner string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

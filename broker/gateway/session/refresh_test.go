@@ -42,7 +42,7 @@ func testOutcomes(t *testing.T) {
 		m := w.manager(session.Config{})
 		id, _ := w.login(m)
 		p := &failing{errs: []error{busy, broken, busy, broken}}
-		time.Sleep(50 * time.Minute) // past 80 %: in the background, and the token still serves
+		w.pass(50 * time.Minute) // past 80 %: in the background, and the token still serves
 		for range 4 {
 			if s, err := m.Fresh(w.Context(), w.wantLiving(m, id), p.Refresh); err != nil || s.Tokens.Generation != 1 {
 				w.Errorf("generation %d, %v", s.Tokens.Generation, err)
@@ -52,13 +52,13 @@ func testOutcomes(t *testing.T) {
 		if len(p.at) != 1 {
 			w.Errorf("asked %d times within a second: it does not back off", len(p.at))
 		}
-		time.Sleep(10 * time.Minute) // the token has expired, and the provider is still away
+		w.pass(10 * time.Minute) // the token has expired, and the provider is still away
 		_, err := m.Fresh(w.Context(), w.wantLiving(m, id), p.Refresh)
 		if e := fault.From(err); e.Kind != fault.Unavailable || e.RetryAfter < time.Second {
 			w.Errorf("an expired token while the provider is away: %v", err)
 		}
 		for range 120 {
-			time.Sleep(500 * time.Millisecond)
+			w.pass(500 * time.Millisecond)
 			_, _ = m.Fresh(w.Context(), w.wantLiving(m, id), p.Refresh)
 		}
 		if s := w.wantLiving(m, id); s.Tokens.Generation != 2 {
@@ -76,7 +76,7 @@ func TestRefreshAhead(t *testing.T) {
 		m := w.manager(session.Config{})
 		id, s := w.login(m)
 		p := &sessiontest.Provider{Takes: time.Second}
-		time.Sleep(48*time.Minute - time.Second)
+		w.pass(48*time.Minute - time.Second)
 		fresh := func() uint64 {
 			w.Helper()
 			began := time.Now()
@@ -91,15 +91,15 @@ func TestRefreshAhead(t *testing.T) {
 		if calls, _ := p.Calls(); calls != 0 {
 			w.Error("refreshed before 80 % of the token's life")
 		}
-		time.Sleep(time.Second)
+		w.pass(time.Second)
 		if g := fresh(); g != s.Tokens.Generation {
 			w.Errorf("generation %d", g)
 		}
-		time.Sleep(2 * time.Second)
+		w.pass(2 * time.Second)
 		if g := fresh(); g != s.Tokens.Generation+1 {
 			w.Errorf("generation %d after the refresh", g)
 		}
-		time.Sleep(3 * time.Hour)
+		w.pass(3 * time.Hour)
 		if calls, _ := p.Calls(); calls != 1 {
 			w.Errorf("%d refreshes without a request", calls)
 		}
@@ -124,19 +124,19 @@ func TestLostAnswer(t *testing.T) {
 				if c.second != nil {
 					p.errs = append(p.errs, c.second)
 				}
-				time.Sleep(50 * time.Minute)
+				w.pass(50 * time.Minute)
 				for range 9 { // ten minutes from now it expires
 					for _, m := range []*session.Manager{one, other} {
 						if s, err := m.Fresh(w.Context(), w.wantLiving(m, id), p.Refresh); err != nil || !s.Tokens.Access.Equal(first.Tokens.Access) {
 							w.Errorf("%v", err)
 						}
 					}
-					time.Sleep(time.Minute)
+					w.pass(time.Minute)
 				}
 				if len(p.at) != 1 {
 					w.Errorf("tried %d times while the token still serves", len(p.at))
 				}
-				time.Sleep(time.Minute)
+				w.pass(time.Minute)
 				s, err := other.Fresh(w.Context(), w.wantLiving(other, id), p.Refresh)
 				if len(p.at) != 2 {
 					w.Errorf("tried %d times", len(p.at))
@@ -161,7 +161,7 @@ func TestALongRefreshKeepsItsLock(t *testing.T) {
 		one, other := w.manager(session.Config{}), w.manager(session.Config{})
 		_, s := w.login(one)
 		p := &sessiontest.Provider{Takes: 25 * time.Second}
-		time.Sleep(time.Hour)
+		w.pass(time.Hour)
 		var wg sync.WaitGroup
 		for _, m := range []*session.Manager{one, other, one, other} {
 			wg.Go(func() {
@@ -184,7 +184,7 @@ func TestRefreshAndLogout(t *testing.T) {
 		var orphans []session.Session
 		m := w.manager(session.Config{Orphaned: func(s session.Session) { orphans = append(orphans, s) }})
 		id, s := w.login(m)
-		time.Sleep(time.Hour)
+		w.pass(time.Hour)
 		_, err := m.Fresh(w.Context(), s, func(ctx context.Context, s session.Session) (session.Session, error) {
 			if err := m.End(ctx, s, session.ReasonLogout); err != nil {
 				w.Error(err)
@@ -205,7 +205,7 @@ func TestRefreshOutlivesAnOutage(t *testing.T) {
 	bubble(t, func(w world) {
 		m := w.manager(session.Config{})
 		id, s := w.login(m)
-		time.Sleep(time.Hour)
+		w.pass(time.Hour)
 		got, err := m.Fresh(w.Context(), s, func(ctx context.Context, s session.Session) (session.Session, error) {
 			w.store.down.Store(true)
 			time.AfterFunc(5*time.Second, func() { w.store.down.Store(false) })
@@ -225,7 +225,7 @@ func TestRefreshChangesNoIdentity(t *testing.T) {
 	bubble(t, func(w world) {
 		m := w.manager(session.Config{})
 		_, s := w.login(m)
-		time.Sleep(time.Hour)
+		w.pass(time.Hour)
 		got, err := m.Fresh(w.Context(), s, func(ctx context.Context, s session.Session) (session.Session, error) {
 			s, err := (&sessiontest.Provider{}).Refresh(ctx, s)
 			s.Subject, s.SID, s.Issuer, s.Absolute, s.Hash = "eve", "s9", "https://other.example", s.Absolute.Add(time.Hour), session.NewID().Hash()
@@ -250,7 +250,7 @@ func TestNoRefreshToken(t *testing.T) {
 		if err := w.store.Replace(w.Context(), s); err != nil {
 			w.Fatal(err)
 		}
-		time.Sleep(time.Hour)
+		w.pass(time.Hour)
 		_, err := m.Fresh(w.Context(), s, func(context.Context, session.Session) (session.Session, error) {
 			w.Error("asked the provider with nothing in hand")
 			return session.Session{}, broken

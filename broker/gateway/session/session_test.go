@@ -95,6 +95,9 @@ func bubble(t *testing.T, test func(w world)) {
 	})
 }
 
+// pass lets time pass, at once.
+func (w world) pass(d time.Duration) { time.Sleep(d) }
+
 func (w world) manager(c session.Config) *session.Manager {
 	c.Store = w.store
 	if c.Idle == 0 {

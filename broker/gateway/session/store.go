@@ -22,11 +22,13 @@ type Store interface {
 	End(ctx context.Context, h Hash, e Ended) error
 }
 
-// Logouts end sessions by what the provider calls them.
-type Logouts interface {
+// Index finds sessions by what the provider calls them.
+type Index interface {
 	// Logout ends all sessions that l covers, those that are being created included, and returns the ones
 	// that it ended. It may be called again when it failed.
 	Logout(ctx context.Context, l Logout) ([]Session, error)
+	// List returns the sessions that q asks for, in no order; those that are over are left out.
+	List(ctx context.Context, q Query) ([]Session, error)
 }
 
 // Activity is the last sign of the user, apart from the session itself.
@@ -37,23 +39,13 @@ type Activity interface {
 	Active(ctx context.Context, h Hash) (time.Time, error)
 }
 
-// Lister finds sessions for operators.
-type Lister interface {
-	// List returns the sessions that q asks for, in no order; those that are over are left out.
-	List(ctx context.Context, q Query) ([]Session, error)
-}
-
-// Locker lets one at a time work on a session.
-type Locker interface {
+// Peers are the other gateways on the same sessions.
+type Peers interface {
 	// Lock takes the session's lock for a while, or renews it for the owner who has it. False means that
 	// another has it.
 	Lock(ctx context.Context, h Hash, owner string, lease time.Duration) (bool, error)
 	// Unlock gives it back, if the owner still has it.
 	Unlock(ctx context.Context, h Hash, owner string) error
-}
-
-// Changes tell what others did.
-type Changes interface {
 	// Changed adds somebody who is told of sessions that were written or ended, by whomever: nil means that
 	// anything may have changed. The function must not wait, and is told of what happens after it was added.
 	Changed(func([]Hash))
@@ -62,9 +54,7 @@ type Changes interface {
 // Shared is a store that a [Manager] can work with.
 type Shared interface {
 	Store
-	Logouts
+	Index
 	Activity
-	Lister
-	Locker
-	Changes
+	Peers
 }

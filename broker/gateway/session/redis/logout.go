@@ -47,7 +47,7 @@ func (s *Store) unindex(ctx context.Context, sessions []session.Session) {
 	}
 }
 
-// Logout implements [session.Logouts]: first the tombstone, for sessions that are not in the index yet;
+// Logout implements [session.Index]: first the tombstone, for sessions that are not in the index yet;
 // then those that are.
 func (s *Store) Logout(ctx context.Context, l session.Logout) ([]session.Session, error) {
 	if err := s.remember(ctx, l); err != nil {
@@ -106,7 +106,7 @@ func (s *Store) loggedOut(ctx context.Context, v session.Session) (bool, error) 
 	return false, nil
 }
 
-// List implements [session.Lister].
+// List implements [session.Index].
 func (s *Store) List(ctx context.Context, q session.Query) ([]session.Session, error) {
 	return s.find(ctx, q, func(v session.Session) bool { return q.Matches(v) && s.now().Before(v.End()) })
 }

@@ -64,7 +64,7 @@ func (s *Store) Close() { s.kv.Close() }
 // Ping asks whether the server answers, for readiness.
 func (s *Store) Ping(ctx context.Context) error { return s.kv.Ping(ctx) }
 
-// Changed implements [session.Changes].
+// Changed implements [session.Peers].
 func (s *Store) Changed(f func([]session.Hash)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -227,7 +227,7 @@ func (s *Store) Active(ctx context.Context, h session.Hash) (time.Time, error) {
 	return t, nil
 }
 
-// Lock implements [session.Locker].
+// Lock implements [session.Peers].
 func (s *Store) Lock(ctx context.Context, h session.Hash, owner string, lease time.Duration) (bool, error) {
 	m, err := s.kv.Run(ctx, s.scripts.lock, []string{s.lock(h)}, []string{owner, ms(lease)})
 	if err != nil {
@@ -237,7 +237,7 @@ func (s *Store) Lock(ctx context.Context, h session.Hash, owner string, lease ti
 	return got == 1, err
 }
 
-// Unlock implements [session.Locker].
+// Unlock implements [session.Peers].
 func (s *Store) Unlock(ctx context.Context, h session.Hash, owner string) error {
 	_, err := s.kv.Run(ctx, s.scripts.unlock, []string{s.lock(h)}, []string{owner})
 	if err != nil && !kv.IsNil(err) {
