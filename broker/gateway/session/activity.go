@@ -83,6 +83,24 @@ func (a *activity) wrote(h Hash, at time.Time) {
 	}
 }
 
+// write flushes at each tick, and what is left when ctx ends. That last word gets a second: the time of a
+// shutdown is not ours to use up.
+func (m *Manager) write(ctx context.Context) {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer cancel()
+			m.flush(last, true)
+			return
+		case <-ticker.C:
+			m.flush(ctx, false)
+		}
+	}
+}
+
 // flush writes what is due. A store that is down is not asked for each of them: the rest is due again when
 // its interval is over, and what is lost meanwhile ends a session early, never late.
 func (m *Manager) flush(ctx context.Context, last bool) {

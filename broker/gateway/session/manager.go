@@ -97,25 +97,21 @@ const tick = 250 * time.Millisecond
 // Run does what is not done on a request: it writes activity, tells watchers, and stores logouts that could
 // not be stored. It returns when ctx ends, with the activity written.
 func (m *Manager) Run(ctx context.Context) error {
+	var writing sync.WaitGroup
+	writing.Go(func() { m.write(ctx) }) // apart, so that no watcher waits for it
+	defer writing.Wait()
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for {
-		var woken []Hash
 		select {
 		case <-ctx.Done():
-			// A last word, for which the time that a shutdown gives is not ours to use up.
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-			defer cancel()
-			m.flush(last, true)
 			return ctx.Err()
 		case <-m.watchers.woken:
-			woken = m.watchers.take()
+			m.tell(ctx, m.watchers.take())
 		case <-ticker.C:
 			_ = m.pending.settle(ctx, m)
-			m.flush(ctx, false)
-			woken = m.watchers.all()
+			m.tell(ctx, m.watchers.all())
 		}
-		m.tell(ctx, woken)
 	}
 }
 

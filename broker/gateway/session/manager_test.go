@@ -44,6 +44,45 @@ func TestALateAnswerIsNotKept(t *testing.T) {
 	})
 }
 
+// silent is a store whose news take longer than the test.
+type silent struct{ session.Shared }
+
+func (silent) Changed(func([]session.Hash)) {}
+
+// TestOwnDeedsNeedNoNews: a gateway does not serve from memory what it ended or refreshed itself, while the
+// news of it are still under way.
+func TestOwnDeedsNeedNoNews(t *testing.T) {
+	for name, end := range map[string]func(w world, m *session.Manager, s session.Session) error{
+		"logout here": func(w world, m *session.Manager, s session.Session) error {
+			return m.End(w.Context(), s, session.ReasonLogout)
+		},
+		"back-channel": func(w world, m *session.Manager, s session.Session) error {
+			_, err := m.Logout(w.Context(), session.Logout{Issuer: s.Issuer, SID: s.SID, IssuedAt: time.Now()})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(w world) {
+				m := sessiontest.Manage(w.T, session.Config{Store: silent{w.store}, Idle: -1})
+				id, s := w.login(m)
+				w.wantLiving(m, id)
+				w.pass(time.Hour)
+				if _, err := m.Fresh(w.Context(), s, (&sessiontest.Provider{}).Refresh); err != nil {
+					w.Fatal(err)
+				}
+				if s := w.wantLiving(m, id); s.Tokens.Generation != 2 {
+					w.Errorf("generation %d after a refresh", s.Tokens.Generation)
+				}
+				if err := end(w, m, s); err != nil {
+					w.Fatal(err)
+				}
+				_, err := m.Get(w.Context(), id)
+				w.wantCode(err, session.CodeRevoked)
+			})
+		})
+	}
+}
+
 // TestTheHotPathAsksNobody: a session in memory is served without the store, until the store says that it
 // cannot be heard.
 func TestTheHotPathAsksNobody(t *testing.T) {

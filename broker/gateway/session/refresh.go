@@ -160,7 +160,7 @@ func (m *Manager) attempt(ctx context.Context, s Session, r Refresher) (Session,
 	switch {
 	case err == nil:
 		m.forgive(s.Hash)
-		return m.write(ctx, s, next)
+		return m.keep(ctx, s, next)
 	case errors.Is(err, fault.InvalidGrant):
 		return m.refused(ctx, s, err)
 	case errors.Is(err, fault.Timeout), errors.Is(err, context.DeadlineExceeded):
@@ -221,9 +221,9 @@ func (m *Manager) forgive(h Hash) {
 	delete(m.backoff, h)
 }
 
-// write stores what the provider gave. Until that is done nobody gets it. Who the session is does not
+// keep stores what the provider gave. Until that is done nobody gets it. Who the session is does not
 // change by a refresh, whatever next says.
-func (m *Manager) write(ctx context.Context, s, next Session) (Session, error) {
+func (m *Manager) keep(ctx context.Context, s, next Session) (Session, error) {
 	generation := s.Tokens.Generation + 1
 	s.Tokens, s.ProviderEnd, s.Groups, s.Claims = next.Tokens, next.ProviderEnd, next.Groups, next.Claims
 	s.Tokens.Generation, s.Tokens.Unsure = generation, false

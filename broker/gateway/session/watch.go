@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/intercom-broker/intercom/broker/fault"
 )
 
@@ -108,22 +110,38 @@ func (w *watchers) end(h Hash, e Ended) {
 	delete(w.of, h)
 }
 
+// askAtOnce is how many watched sessions are asked for at a time, when all have to be: after a connection
+// was lost.
+const askAtOnce = 32
+
 // tell looks at watched sessions and tells of those that are over. Most are in memory. When the store does
 // not answer the round ends: each question would take its whole deadline, and the next tick asks again.
 func (m *Manager) tell(ctx context.Context, hashes []Hash) {
+	round, ctx := errgroup.WithContext(ctx)
+	round.SetLimit(askAtOnce)
 	for _, h := range hashes {
-		_, err := m.get(ctx, h)
-		if err == nil {
-			continue
+		if ctx.Err() != nil {
+			break
 		}
-		if e, ok := errors.AsType[*Ended](err); ok {
-			m.watchers.end(h, *e)
-			continue
-		}
-		if !errors.Is(err, fault.Unauthenticated) {
-			return
-		}
-		// Nothing is known of it: the tombstone is gone, or the store was emptied.
-		m.watchers.end(h, Ended{Reason: ReasonExpired, At: m.Now()})
+		round.Go(func() error { return m.look(ctx, h) })
 	}
+	_ = round.Wait()
+}
+
+// look tells of one session, and returns an error when nobody knows about it.
+func (m *Manager) look(ctx context.Context, h Hash) error {
+	_, err := m.get(ctx, h)
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*Ended](err); ok {
+		m.watchers.end(h, *e)
+		return nil
+	}
+	if !errors.Is(err, fault.Unauthenticated) {
+		return err
+	}
+	// Nothing is known of it: the tombstone is gone, or the store was emptied.
+	m.watchers.end(h, Ended{Reason: ReasonExpired, At: m.Now()})
+	return nil
 }

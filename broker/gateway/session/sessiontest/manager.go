@@ -48,24 +48,6 @@ func Login(t *testing.T, m *session.Manager, s session.Session) (session.ID, ses
 	return id, created
 }
 
-// endIsHeardHereAtOnce: the gateway that ended a session does not wait for the news of it.
-func endIsHeardHereAtOnce(t *testing.T, open Open) {
-	m := Managers(t, open, 1)[0]
-	for range 50 {
-		id, s := Login(t, m, New("ann", "s1"))
-		Eventually(t, "it is in memory", func() bool {
-			_, err := m.Get(t.Context(), id)
-			return err == nil
-		})
-		if err := m.End(t.Context(), s, session.ReasonLogout); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := m.Get(t.Context(), id); !errors.As(err, new(*session.Ended)) {
-			t.Fatalf("served after its logout: %v", err)
-		}
-	}
-}
-
 // promptly is how long an end may take to the last gateway; a loaded machine gets five times of it.
 const promptly = 5 * 200 * time.Millisecond
 

@@ -44,7 +44,6 @@ func Run(t *testing.T, fresh func(t *testing.T) Open) {
 		{"a lock ends with its lease", leased},
 		{"operators find sessions", listed},
 		{"all hear of changes", heard},
-		{"who ended a session serves it no longer", endIsHeardHereAtOnce},
 		{"an end reaches every gateway", EndReachesAll},
 		{"gateways refresh once", OneRefresh},
 	} {
