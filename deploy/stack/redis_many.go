@@ -9,10 +9,14 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // sentinelName is what the sentinels call the primary that they watch.
 const sentinelName = "sessions"
+
+// agreeWithin bounds the wait until servers that all run know each other: gossip takes a second or two.
+const agreeWithin = 30 * time.Second
 
 // RedisGroup is several redis-server processes that belong together: a primary with its replicas and
 // sentinels, or a cluster.
@@ -127,7 +131,7 @@ sentinel failover-timeout %[3]s 4000
 // settled waits until the replicas follow and every sentinel knows them and the other sentinels: before
 // that no failover comes about.
 func (g *RedisGroup) settled(ctx context.Context, replicas int) error {
-	return poll(ctx, readyWithin, func() error {
+	return poll(ctx, agreeWithin, func() error {
 		for _, s := range g.sentinels {
 			info, err := s.Do(ctx, "INFO", "sentinel")
 			if err != nil {
@@ -172,7 +176,7 @@ func (g *RedisGroup) openCluster(ctx context.Context, ports []int) (err error) {
 			return err
 		}
 	}
-	return poll(ctx, readyWithin, func() error {
+	return poll(ctx, agreeWithin, func() error {
 		for _, r := range g.Servers {
 			info, err := r.Do(ctx, "CLUSTER", "INFO")
 			if err != nil || !strings.Contains(info, "cluster_state:ok") || !strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d", nodes)) {

@@ -206,7 +206,7 @@ func TestActivity(t *testing.T) {
 			w.Errorf("last seen %v, stored %v, %v", last, at, err)
 		}
 		third := w.manager(session.Config{Idle: idle}) // which saw nothing of it
-		w.pass(last.Add(idle - time.Second).Sub(time.Now()))
+		w.pass(time.Until(last.Add(idle - time.Second)))
 		w.wantLiving(third, id)
 		w.pass(time.Second)
 		_, err := third.Get(w.Context(), id)

@@ -31,9 +31,9 @@ func (f *failing) Refresh(ctx context.Context, s session.Session) (session.Sessi
 }
 
 var (
-	lost   = fault.New(fault.Timeout, "", "no answer came")
-	busy   = fault.New(fault.Unavailable, "", "503")
-	broken = errors.New("connection refused")
+	errLost   = fault.New(fault.Timeout, "", "no answer came")
+	errBusy   = fault.New(fault.Unavailable, "", "503")
+	errBroken = errors.New("connection refused")
 )
 
 // testOutcomes: what the provider says decides, and nothing else: an outage ends no session.
@@ -41,7 +41,7 @@ func testOutcomes(t *testing.T) {
 	bubble(t, func(w world) {
 		m := w.manager(session.Config{})
 		id, _ := w.login(m)
-		p := &failing{errs: []error{busy, broken, busy, broken}}
+		p := &failing{errs: []error{errBusy, errBroken, errBusy, errBroken}}
 		w.pass(50 * time.Minute) // past 80 %: in the background, and the token still serves
 		for range 4 {
 			if s, err := m.Fresh(w.Context(), w.wantLiving(m, id), p.Refresh); err != nil || s.Tokens.Generation != 1 {
@@ -114,13 +114,13 @@ func TestLostAnswer(t *testing.T) {
 	}{
 		"and the next one comes": {nil, ""},
 		"and the token is spent": {fault.New(fault.InvalidGrant, "", "reuse"), session.CodeExpired},
-		"and the next one too":   {lost, session.CodeExpired},
+		"and the next one too":   {errLost, session.CodeExpired},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(w world) {
 				one, other := w.manager(session.Config{}), w.manager(session.Config{})
 				id, first := w.login(one)
-				p := &failing{errs: []error{lost}}
+				p := &failing{errs: []error{errLost}}
 				if c.second != nil {
 					p.errs = append(p.errs, c.second)
 				}
@@ -253,7 +253,7 @@ func TestNoRefreshToken(t *testing.T) {
 		w.pass(time.Hour)
 		_, err := m.Fresh(w.Context(), s, func(context.Context, session.Session) (session.Session, error) {
 			w.Error("asked the provider with nothing in hand")
-			return session.Session{}, broken
+			return session.Session{}, errBroken
 		})
 		w.wantCode(err, session.CodeExpired)
 	})
