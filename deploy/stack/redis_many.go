@@ -206,6 +206,13 @@ func (g *RedisGroup) Primary(t testing.TB) *RedisServer {
 	return nil
 }
 
+// Failover has the sentinels make a replica the primary, with the old one alive and well, as an operator
+// does before he works on it. It returns when they agreed to.
+func (g *RedisGroup) Failover(t testing.TB) {
+	t.Helper()
+	g.sentinels[0].Call(t, "SENTINEL", "FAILOVER", sentinelName)
+}
+
 // Stop ends all processes and removes their files.
 func (g *RedisGroup) Stop() error {
 	var errs []error

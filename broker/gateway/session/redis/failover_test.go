@@ -13,12 +13,17 @@ import (
 	"github.com/intercom-broker/intercom/deploy/stack"
 )
 
-// TestFailover kills the primary under load. Sessions and logouts that the replica had are there
+// TestFailover makes a replica the primary, under load. Sessions and logouts that the replica had are there
 // afterwards, nobody is called anonymous meanwhile, and what is written then works.
 func TestFailover(t *testing.T) {
-	for name, end := range map[string]func(*stack.RedisServer) error{
-		"killed": func(r *stack.RedisServer) error { r.Kill(); return nil },
-		"frozen": (*stack.RedisServer).Pause,
+	for name, end := range map[string]func(*testing.T, *stack.RedisGroup){
+		"killed":    func(t *testing.T, g *stack.RedisGroup) { g.Primary(t).Kill() },
+		"asked for": func(t *testing.T, g *stack.RedisGroup) { g.Failover(t) },
+		"frozen": func(t *testing.T, g *stack.RedisGroup) {
+			if err := g.Primary(t).Pause(); err != nil {
+				t.Fatal(err)
+			}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := stack.StartRedisSentinel(t, 1)
@@ -33,9 +38,7 @@ func TestFailover(t *testing.T) {
 			}
 			replicated(t, g)
 			primary := g.Primary(t)
-			if err := end(primary); err != nil {
-				t.Fatal(err)
-			}
+			end(t, g)
 			for end := time.Now().Add(time.Minute); g.Primary(t) == primary; <-time.After(50 * time.Millisecond) {
 				if time.Now().After(end) {
 					t.Fatal("no failover")
@@ -47,12 +50,19 @@ func TestFailover(t *testing.T) {
 				_, err := m.Get(t.Context(), over)
 				wantCode(t, err, session.CodeRevoked)
 			}
-			var fresh session.Session
-			sessiontest.Eventually(t, "it is refreshed after the failover", func() (ok bool) {
-				var err error
-				fresh, err = managers[1].Fresh(t.Context(), livingS, (&sessiontest.Provider{}).Refresh)
+			sessiontest.Eventually(t, "it is refreshed after the failover", func() bool {
+				fresh, err := managers[1].Fresh(t.Context(), livingS, (&sessiontest.Provider{}).Refresh)
 				return err == nil && fresh.Tokens.Generation == 2
 			})
+			sessiontest.Eventually(t, "it is ended after the failover", func() bool {
+				return managers[0].End(t.Context(), livingS, session.ReasonLogout) == nil
+			})
+			for _, m := range managers {
+				sessiontest.Eventually(t, "all hear of it", func() bool {
+					_, err := m.Get(t.Context(), living)
+					return errors.As(err, new(*session.Ended))
+				})
+			}
 			load.stop()
 		})
 	}
