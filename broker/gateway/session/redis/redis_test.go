@@ -69,6 +69,15 @@ func onOwnRedis(t *testing.T) (place, *stack.RedisServer) {
 	return place{config: kv.Config{Addresses: []string{r.Addr}}}.fresh(t), r
 }
 
+// onGuardedRedis is a server of the test's own with TLS, and a user who may do nothing dangerous.
+func onGuardedRedis(t *testing.T) (place, *stack.RedisServer) {
+	r := stack.StartRedis(t, stack.RedisOptions{Guarded: true})
+	return place{
+		config:   kv.Config{Addresses: []string{r.Addr}, TLS: &kv.TLS{CA: r.CACert}, Username: r.Username},
+		password: r.Password,
+	}.fresh(t), r
+}
+
 func contract(t *testing.T, p place) {
 	sessiontest.Run(t, func(t *testing.T) sessiontest.Open { return p.fresh(t).open })
 }
@@ -79,11 +88,8 @@ func TestSingle(t *testing.T) {
 }
 
 func TestGuarded(t *testing.T) {
-	r := stack.StartRedis(t, stack.RedisOptions{Guarded: true})
-	contract(t, place{
-		config:   kv.Config{Addresses: []string{r.Addr}, TLS: &kv.TLS{CA: r.CACert}, Username: r.Username},
-		password: r.Password,
-	})
+	p, _ := onGuardedRedis(t)
+	contract(t, p)
 }
 
 func TestSentinel(t *testing.T) {
