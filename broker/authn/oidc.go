@@ -7,10 +7,11 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/identity"
@@ -27,7 +28,8 @@ type Issuer struct {
 	Groups string
 	// Algorithms are those of its signatures; empty means the asymmetric ones.
 	Algorithms []string
-	// Client fetches metadata and keys; nil means one that verifies TLS with the system's roots.
+	// Client fetches metadata and keys; nil means one that verifies TLS with the system's roots. One without a
+	// timeout gets one.
 	Client *http.Client
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -96,10 +98,11 @@ func badToken(cause error) error {
 type userIssuer struct {
 	Issuer
 
-	mu       sync.Mutex
-	verifier *oidc.IDTokenVerifier // nil: it has not answered yet
-	tried    time.Time
-	failure  error
+	verifier atomic.Pointer[oidc.IDTokenVerifier] // nil: it has not answered yet
+	asking   singleflight.Group
+	// Of whoever is asking: the last answer that was none, and when it came.
+	failure error
+	failed  time.Time
 }
 
 func newUserIssuer(cfg Issuer) *userIssuer {
@@ -118,7 +121,7 @@ func newUserIssuer(cfg Issuer) *userIssuer {
 
 // verify returns the claims of a token whose signature and issuer are good.
 func (i *userIssuer) verify(ctx context.Context, raw string) (claims map[string]any, err error) {
-	verifier, err := i.discover()
+	verifier, err := i.discover(ctx)
 	if err != nil {
 		return nil, i.unavailable(err)
 	}
@@ -141,53 +144,60 @@ func (i *userIssuer) unavailable(cause error) error {
 }
 
 const (
-	discoveryTimeout = 5 * time.Second
-	discoveryPause   = time.Second
+	issuerTimeout  = 5 * time.Second // for one answer of an issuer
+	discoveryPause = time.Second
 )
 
-// discover reads the issuer's metadata once. While it does not answer, it is asked at most once a second.
-func (i *userIssuer) discover() (*oidc.IDTokenVerifier, error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.verifier != nil {
-		return i.verifier, nil
+// discover returns what verifies the issuer's tokens. Whoever waits for its metadata waits for the one attempt
+// that is under way, and no longer than ctx allows.
+func (i *userIssuer) discover(ctx context.Context) (*oidc.IDTokenVerifier, error) {
+	if v := i.verifier.Load(); v != nil {
+		return v, nil
 	}
-	if i.failure != nil && time.Since(i.tried) < discoveryPause {
+	select {
+	case found := <-i.asking.DoChan("", i.ask):
+		return i.verifier.Load(), found.Err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// ask reads the issuer's metadata, for all who wait: that one of them gives up is not the issuer's failure.
+// While it does not answer, it is left alone for a second after each attempt.
+func (i *userIssuer) ask() (any, error) {
+	if i.verifier.Load() != nil {
+		return nil, nil
+	}
+	if i.failure != nil && time.Since(i.failed) < discoveryPause {
 		return nil, i.failure
 	}
-	i.tried = time.Now()
-	ctx, cancel := context.WithTimeout(oidc.ClientContext(context.Background(), i.Client), discoveryTimeout)
+	at, err := i.keysAt()
+	if i.failure, i.failed = err, time.Now(); err != nil {
+		return nil, err
+	}
+	client := oidc.ClientContext(context.Background(), i.Client)
+	keys := &agedKeys{unread: func() oidc.KeySet { return oidc.NewRemoteKeySet(client, at) }, now: i.Now}
+	// Whom the token is for and how long it lives is looked at here: go-oidc knows ID tokens.
+	i.verifier.Store(oidc.NewVerifier(i.URL, keys, &oidc.Config{SupportedSigningAlgs: i.Algorithms, SkipClientIDCheck: true, SkipExpiryCheck: true}))
+	return nil, nil
+}
+
+// keysAt returns where the issuer's metadata says that its keys are.
+func (i *userIssuer) keysAt() (string, error) {
+	ctx, cancel := context.WithTimeout(oidc.ClientContext(context.Background(), i.Client), issuerTimeout)
 	defer cancel()
 	provider, err := oidc.NewProvider(ctx, i.URL)
+	if err != nil {
+		return "", err
+	}
 	var metadata struct {
 		Keys string `json:"jwks_uri"`
 	}
-	if err == nil {
-		err = provider.Claims(&metadata)
+	if err := provider.Claims(&metadata); err != nil {
+		return "", err
 	}
-	if err == nil && metadata.Keys == "" {
-		err = errors.New("its metadata has no jwks_uri")
+	if metadata.Keys == "" {
+		return "", errors.New("its metadata has no jwks_uri")
 	}
-	if i.failure = err; err != nil {
-		return nil, err
-	}
-	keys := &watchedKeys{oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), i.Client), metadata.Keys)}
-	// Whom the token is for and how long it lives is looked at here: go-oidc knows ID tokens.
-	i.verifier = oidc.NewVerifier(i.URL, keys, &oidc.Config{SupportedSigningAlgs: i.Algorithms, SkipClientIDCheck: true, SkipExpiryCheck: true})
-	return i.verifier, nil
-}
-
-// watchedKeys tells a set of keys that cannot be fetched from a signature that is wrong, which go-oidc's
-// verifier words alike.
-type watchedKeys struct{ oidc.KeySet }
-
-type outageKey struct{}
-
-// VerifySignature implements [oidc.KeySet].
-func (k *watchedKeys) VerifySignature(ctx context.Context, raw string) ([]byte, error) {
-	payload, err := k.KeySet.VerifySignature(ctx, raw)
-	if outage, ok := ctx.Value(outageKey{}).(*error); ok && err != nil && strings.HasPrefix(err.Error(), "fetching keys") {
-		*outage = err
-	}
-	return payload, err
+	return metadata.Keys, nil
 }

@@ -59,7 +59,7 @@ func TestAUserOfAnOpenIDIssuer(t *testing.T) {
 	ask := func(sub, aud string) (*intercomv1.ExchangeResponse, error) {
 		return b.Client(t, "/orders").Exchange(t.Context(), &intercomv1.ExchangeRequest{
 			Audience: []string{"inventory"}, SubjectTokenType: tokens.TypeAccessToken,
-			SubjectToken: sign(jwt.MapClaims{"iss": issuer, "sub": sub, "aud": aud, "exp": time.Now().Add(2 * time.Minute).Unix()}),
+			SubjectToken: sign(jwt.MapClaims{"iss": issuer, "sub": sub, "aud": aud, "scope": "openid", "exp": time.Now().Add(2 * time.Minute).Unix()}),
 		})
 	}
 	issued, err := ask("ada", "intercom")
