@@ -9,6 +9,8 @@ import (
 
 	"github.com/casbin/casbin/v2/util"
 	"github.com/casbin/govaluate"
+
+	"github.com/intercom-broker/intercom/broker/identity"
 )
 
 const maxCondition = 1024
@@ -47,6 +49,9 @@ func conditionFunctions() map[string]govaluate.ExpressionFunction {
 func member(args []any) (any, bool, error) {
 	if len(args) != 2 {
 		return nil, false, fmt.Errorf("want a field and a name, got %d arguments", len(args))
+	}
+	if _, left := args[0].(leftBehind); left {
+		return nil, false, errors.New("the user came by a token of ours, in which claims do not travel")
 	}
 	m, ok1 := args[0].(map[string]any)
 	name, ok2 := args[1].(string)
@@ -172,7 +177,14 @@ func (c *condition) holds(e environment) (ok bool, err error) {
 
 // environment is what conditions read, in plain maps, floats, strings, bools and lists: no Go type whose
 // methods an accessor could reach.
-type environment struct{ time, claims, properties map[string]any }
+type environment struct {
+	time, properties map[string]any
+	claims           any // a map[string]any, or leftBehind
+}
+
+// leftBehind stands for claims that are not known. To ask whether there is a certain one fails too: "no"
+// would let a user pass whom a rule denies for having it.
+type leftBehind struct{}
 
 func newEnvironment(r *Request) *environment {
 	now := r.Time
@@ -180,7 +192,11 @@ func newEnvironment(r *Request) *environment {
 		now = time.Now()
 	}
 	e := &environment{time: clock(now), claims: map[string]any{}, properties: plainMap(r.Resource.Properties, 0)}
-	if u := r.Principal.User; u != nil {
+	switch u := r.Principal.User; {
+	case u == nil:
+	case u.Proof == identity.ByToken && u.Claims == nil:
+		e.claims = leftBehind{}
+	default:
 		e.claims = plainMap(u.Claims, 0)
 	}
 	return e

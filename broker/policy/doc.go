@@ -37,7 +37,8 @@
 //
 // A condition is what Casbin's eval takes, over a closed list of fields, [ConditionFields], and two
 // functions, has and get. It is parsed when the rule is loaded. A condition that cannot be evaluated, such
-// as one that reads a claim which is not there, denies, also beside another allow; has asks first.
+// as one that reads a claim which is not there, denies, also beside another allow; has asks first. Of a user
+// who comes by a token of ours no claims are known: there has fails as well.
 //
 // # Who decides
 //

@@ -211,6 +211,8 @@ func (d *dice) user() *identity.User {
 	if d.often(80) {
 		u.Claims = map[string]any{"level": d.IntN(6), "dept": d.pick("sales", "law"), "tags": []string{"red", "blue"},
 			"https://a.test/x": 1, "nest": map[string]any{"a": []any{1}}}
+	} else if d.often(50) {
+		u.Proof = identity.ByToken
 	}
 	return u
 }
