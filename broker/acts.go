@@ -70,13 +70,11 @@ func (b *Broker) trade(a *acts, ring *keyring.Ring) error {
 		return err
 	}
 	keys, revoked := token.LocalKeys(lookup(ring)), exchange.NewRevocations(p.store, log, nil)
+	own := revoked.Unrevoked(exchange.OwnTokens(issuer, keys, nil))
 	a.exchange = &exchange.Service{
 		Point: p.point, Services: p.services.Current, Signer: ring, Issuer: issuer,
-		Metrics: exchange.NewMetrics(p.registry()),
-		Subjects: map[string]exchange.SubjectVerifier{
-			exchange.TypeAccessToken: exchange.UserTokens(users, revoked.Unrevoked(exchange.OwnTokens(issuer, keys, nil))),
-			exchange.TypeJWT:         exchange.UserTokens(users, exchange.JWTSVIDs(svids)),
-		},
+		Metrics:  exchange.NewMetrics(p.registry()),
+		Subjects: exchange.SubjectTokens(issuer, own, exchange.JWTSVIDs(svids), users),
 	}
 	a.oauth = &exchange.OAuth{
 		Service: a.exchange, Client: svids.Client, Enter: b.limit.enter, Keys: keys, Revoked: revoked, SignReply: ring.SignReply,

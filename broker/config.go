@@ -255,6 +255,12 @@ func (c *Config) Validate() error {
 	files := c.Identity.Cert != "" && c.Identity.Key != "" && len(c.Identity.Bundles) > 0
 	want((c.Identity.Socket != "") != files, "identity: want a socket, or all of cert, key and bundles")
 	want((c.Listen.Web.Cert == "") == (c.Listen.Web.Key == ""), "listen.web: cert and key come together")
+	known := map[string]bool{c.Issuer.String(): true} // our own tokens are read as ours
+	for i, o := range c.Issuers {
+		url := o.URL.String()
+		want(!known[url], "issuers[%d]: %s is our own issuer, or given twice", i, url)
+		known[url] = true
+	}
 	mtls := c.Listen.Web.MTLS
 	want(mtls.IsZero() || mtls.Scheme == "https" && strings.Trim(mtls.Path, "/") == "" && mtls.RawQuery == "", "listen.web.mtls: want an https origin, without path and query")
 	taken := map[string]string{}

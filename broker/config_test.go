@@ -73,6 +73,8 @@ func TestConfigRefuses(t *testing.T) {
 		"one port twice":    {"egress: 127.0.0.1:8444", "egress: 127.0.0.1:8443", "broker.yaml:4:"},
 		"users over http":   {"audit:", "issuers: [{ issuer: http://idp.test, audience: [us] }]\naudit:", "broker.yaml:8:21: issuers[0]: want https"},
 		"users for others":  {"audit:", "issuers: [{ issuer: https://idp.test, audience: [] }]\naudit:", "want what names us"},
+		"users twice":       {"audit:", "issuers: [{ issuer: https://idp.test, audience: [us] }, { issuer: https://idp.test, audience: [them] }]\naudit:", "issuers[1]: https://idp.test is our own issuer, or given twice"},
+		"our own users":     {"audit:", "issuers: [{ issuer: https://broker.test, audience: [us] }]\naudit:", "issuers[0]: https://broker.test is our own issuer"},
 		"shared secrets":    {"audit:", "issuers: [{ issuer: https://idp.test, audience: [us], algorithms: [HS256] }]\naudit:", "none that only the issuer can sign with"},
 		"fast rotation":     {"audit:", "keys: { rotate: 1s }\naudit:", "broker.yaml:8:17: keys.rotate: want at least 5m0s"},
 		"limits":            {"audit:", "limits: { in_flight: -1 }\naudit:", "limits"},

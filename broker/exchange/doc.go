@@ -31,10 +31,12 @@
 // Then one decision takes two allows, for the caller and for the user (package policy). The new token's
 // `sub` is the user's name as policies write it, as a URI, so that two issuers' users cannot be taken for
 // each other; `sub_id` has its two parts (RFC 9493, section 3.2.2) for services that want them; and `groups`
-// travels on whole, since a rule may deny a group and the next exchange must know. Other claims do not: a
-// condition that reads them fails there, which denies.
+// travels on whole or the token is not minted, since a rule may deny a group and the next exchange must know.
+// Other claims do not travel: there a condition that reads them fails, and so denies, also one that asks
+// whether there is one. A user whose issuer's token says no scope holds none.
 //
-// A subject token's `may_act` (RFC 8693, section 4.4) must name the caller. An actor token may be given and
-// must be the caller's own: the caller has proven itself already, and a token that names another one would
-// let whoever got hold of it act in that one's name.
+// A subject token's `may_act` (RFC 8693, section 4.4) must name the caller; one that cannot be read names
+// nobody. It is about the token that has it, and is not written into the new one: who may go on from there is
+// the three decisions' to say. An actor token may be given and must be the caller's own: the caller has proven
+// itself already, and a token that names another one would let whoever got hold of it act in that one's name.
 package exchange

@@ -53,6 +53,7 @@ p, spiffe://a.test/poor, exchange, audience/inventory, allow
 p, user:https://idp.test|ada, exchange, audience/ledger, allow
 p, user:https://idp.test|ada, exchange, audience/hidden, allow
 p, group:staff, exchange, audience/inventory, allow
+p, group:testers, exchange, audience/bare, allow
 p, group:banned, exchange, audience/*, deny
 `
 )
@@ -73,7 +74,13 @@ type broker struct {
 
 func newBroker(t testing.TB) *broker {
 	t.Helper()
-	snapshot, err := policy.LoadFS(fstest.MapFS{"policy.csv": {Data: []byte(rules + oauthRules)}})
+	return newBrokerWith(t, "")
+}
+
+// newBrokerWith has more rules.
+func newBrokerWith(t testing.TB, more string) *broker {
+	t.Helper()
+	snapshot, err := policy.LoadFS(fstest.MapFS{"policy.csv": {Data: []byte(rules + oauthRules + more)}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,40 +85,59 @@ func JWTSVIDs(v *authn.Verifier) SubjectVerifier {
 		if err != nil {
 			return Subject{}, err
 		}
-		return Subject{Workload: p.Workload}, nil
-	}
-}
-
-// UserTokens verifies access tokens of OpenID issuers, and leaves what they did not issue to others: our own
-// tokens, and JWT-SVIDs.
-func UserTokens(users *authn.Users, others SubjectVerifier) SubjectVerifier {
-	return func(ctx context.Context, raw string) (Subject, error) {
-		told, err := peek(raw)
+		claims, err := payload[map[string]any](raw) // which is verified now
 		if err != nil {
 			return Subject{}, err
 		}
-		if !users.Knows(told.Issuer) {
-			return others(ctx, raw)
-		}
-		user, err := users.FromAccessToken(ctx, told.Issuer, raw)
-		if err != nil {
-			return Subject{}, err
-		}
-		s := Subject{User: &user, Limited: true, Scope: user.Scopes}
-		s.MayAct, err = mayAct(user.Claims["may_act"])
+		s := Subject{Workload: p.Workload}
+		s.MayAct, err = mayAct(claims)
 		return s, err
 	}
 }
 
-// mayAct reads the claim. One that cannot be read lets nobody act.
-func mayAct(claim any) (*MayAct, error) {
-	if claim == nil {
+// SubjectTokens returns what verifies each type of subject token: access tokens of ours by own, those of OpenID
+// issuers by users, JWT-SVIDs by svids. All of them are JWTs; only the first two are access tokens.
+func SubjectTokens(issuer string, own, svids SubjectVerifier, users *authn.Users) map[string]SubjectVerifier {
+	byIssuer := func(others SubjectVerifier) SubjectVerifier {
+		return func(ctx context.Context, raw string) (Subject, error) {
+			told, err := peek(raw)
+			switch {
+			case err != nil:
+				return Subject{}, err
+			case told.Issuer == issuer:
+				return own(ctx, raw)
+			case users.Knows(told.Issuer):
+				return fromUser(users.FromAccessToken(ctx, told.Issuer, raw))
+			}
+			return others(ctx, raw)
+		}
+	}
+	return map[string]SubjectVerifier{TypeAccessToken: byIssuer(nobodys), TypeJWT: byIssuer(svids)}
+}
+
+// nobodys refuses what comes from elsewhere.
+func nobodys(context.Context, string) (Subject, error) { return Subject{}, notOurs(nil) }
+
+func fromUser(user identity.User, err error) (Subject, error) {
+	if err != nil {
+		return Subject{}, err
+	}
+	s := Subject{User: &user, Limited: true, Scope: user.Scopes}
+	s.MayAct, err = mayAct(user.Claims)
+	return s, err
+}
+
+// mayAct reads the claim. One that is there and cannot be read lets nobody act. It may say more of the actor
+// than its name, which is for information only (RFC 8693, section 4.4).
+func mayAct(claims map[string]any) (*MayAct, error) {
+	claim, there := claims["may_act"]
+	if !there {
 		return nil, nil //nolint:nilnil // it does not say
 	}
 	members, _ := claim.(map[string]any)
 	sub, _ := members["sub"].(string)
-	iss, _ := members["iss"].(string)
-	if sub == "" {
+	iss, named := members["iss"].(string)
+	if _, there = members["iss"]; sub == "" || there && (!named || iss == "") {
 		return nil, fault.New(fault.Unauthenticated, "", "its may_act names nobody")
 	}
 	return &MayAct{Subject: sub, Issuer: iss}, nil

@@ -172,3 +172,43 @@ func TestActorTokens(t *testing.T) {
 	_, err = ask(forUser("ledger"))
 	want(t, "a bad one", err, fault.InvalidRequest, "ACTOR_TOKEN_INVALID")
 }
+
+// TestClaimsStayBehind: a rule that denies whoever has a claim is asked at the first exchange, and at the
+// second, where nobody knows, it denies.
+func TestClaimsStayBehind(t *testing.T) {
+	b := newBrokerWith(t, "p, user:https://idp.test|ada, exchange, audience/ledger, deny, \"has(r.claims, 'contractor')\"\n")
+	for name, c := range map[string]struct {
+		claims map[string]any
+		ok     bool
+	}{"without the claim": {map[string]any{}, true}, "with it": {map[string]any{"contractor": true}, false}} {
+		b.users(func(s *exchange.Subject) { s.User.Claims = c.claims })
+		_, err := b.Exchange(as(t, ordersID), forUser("ledger"))
+		if c.ok && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !c.ok {
+			want(t, name, err, fault.InvalidTarget, "")
+		}
+		first, err := b.Exchange(as(t, ordersID), forUser("inventory"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = b.Exchange(as(t, inventoryID), onBehalf(first.Token, "ledger"))
+		want(t, name+", at the second exchange", err, fault.InvalidTarget, "")
+	}
+}
+
+// TestGroupsTravelWholeOrNotAtAll: a list that was cut could leave out one that is denied.
+func TestGroupsTravelWholeOrNotAtAll(t *testing.T) {
+	b := newBroker(t)
+	groups := []string{"staff"}
+	for range 400 {
+		groups = append(groups, "a group with a name of forty characters ")
+	}
+	b.users(func(s *exchange.Subject) { s.User.Groups = groups })
+	_, err := b.Exchange(as(t, ordersID), forUser("ledger"))
+	e := want(t, "too many", err, fault.TooLarge, "TOKEN_TOO_LARGE")
+	if _, outcome := b.entries(t, e.Decision); outcome.Result == "ok" {
+		t.Errorf("%+v", outcome.Event)
+	}
+}
