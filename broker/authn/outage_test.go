@@ -75,6 +75,9 @@ func TestAnIssuerThatHangs(t *testing.T) {
 // TestKeysThatHang: a client without a timeout of its own gets one, since go-oidc has one fetch for all who
 // wait, and starts no other while it lasts.
 func TestKeysThatHang(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for the timeout, five seconds")
+	}
 	t.Parallel()
 	p := newProvider(t)
 	url := silent(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
