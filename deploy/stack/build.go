@@ -14,8 +14,8 @@ import (
 // progressEvery is how often somebody who waits for a build hears of it.
 const progressEvery = 15 * time.Second
 
-// build makes the component's binaries and puts them into dir, all at once. It holds the lock of the
-// cache: one build at a time, in all processes.
+// build makes the component and puts it into dir, all at once. It holds the lock of the cache: one build
+// at a time, in all processes.
 func (c component) build(ctx context.Context, dir string) error {
 	root := filepath.Dir(dir)
 	if err := os.MkdirAll(root, 0o755); err != nil {
@@ -29,7 +29,7 @@ func (c component) build(ctx context.Context, dir string) error {
 	if exists(dir) { // the one that we waited for built it
 		return nil
 	}
-	if err := c.meetNeeds(ctx); err != nil {
+	if err := c.meet(ctx, c.needs); err != nil {
 		return err
 	}
 	work, err := os.MkdirTemp(root, "building-")
@@ -37,7 +37,10 @@ func (c component) build(ctx context.Context, dir string) error {
 		return fmt.Errorf("stack: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(work) }()
-	if err := c.compile(ctx, work); err != nil {
+	if err := c.writeSources(work); err != nil {
+		return err
+	}
+	if err := c.make(c, ctx, work); err != nil {
 		return err
 	}
 	// The rename is what says that the folder is complete.
@@ -47,8 +50,8 @@ func (c component) build(ctx context.Context, dir string) error {
 	return nil
 }
 
-// compile writes the wrapper module into work and builds it into work/bin.
-func (c component) compile(ctx context.Context, work string) error {
+// writeSources writes what pins the component into work, beside an empty work/bin.
+func (c component) writeSources(work string) error {
 	files, err := c.sources()
 	if err != nil {
 		return err
@@ -61,8 +64,18 @@ func (c component) compile(ctx context.Context, work string) error {
 	if err := os.Mkdir(filepath.Join(work, "bin"), 0o755); err != nil {
 		return fmt.Errorf("stack: %w", err)
 	}
+	return nil
+}
+
+// compile builds the wrapper module in work.
+func (c component) compile(ctx context.Context, work string) error {
 	args := append(append([]string{"build", "-o", "bin/"}, c.buildFlags()...), c.packages...)
-	return runTold(ctx, work, fmt.Sprintf("%s %s: building (%s)", c.name, c.version, c.cost), "go", args...)
+	return runTold(ctx, work, c.doing("building"), "go", args...)
+}
+
+// doing is what people who wait are told.
+func (c component) doing(what string) string {
+	return fmt.Sprintf("%s %s: %s (%s)", c.name, c.version, what, c.cost)
 }
 
 // runTold runs a command and tells on standard error that it is still running. What the command itself
@@ -104,23 +117,39 @@ func tell(what string) (done func()) {
 	}
 }
 
-// meetNeeds sees that the programs are there which the build calls, and installs them where it may.
-func (c component) meetNeeds(ctx context.Context) error {
-	for _, n := range c.needs {
-		if _, err := exec.LookPath(n.command); err == nil {
+// meet sees that the programs are there, and installs them where it may.
+func (c component) meet(ctx context.Context, needs []need) error {
+	for _, n := range needs {
+		if n.met(ctx) {
 			continue
 		}
 		if !may("install") {
 			return &MissingError{
 				Component: c.name + " " + c.version,
-				Cure:      fmt.Sprintf("its build needs %s; apt-get install %s, or run with %s=install", n.command, strings.Join(n.debian, " "), envStack),
+				Cure:      fmt.Sprintf("it needs %s; apt-get install %s, or run with %s=install", n, strings.Join(n.debian, " "), envStack),
 			}
 		}
 		if err := aptInstall(ctx, n.debian...); err != nil {
 			return err
 		}
+		if !n.met(ctx) {
+			return fmt.Errorf("stack: %s: what apt-get installs is not enough: it needs %s", c.name, n)
+		}
 	}
 	return nil
+}
+
+func (n need) met(ctx context.Context) bool {
+	file, err := exec.LookPath(n.command)
+	return err == nil && (n.ask == nil || exec.CommandContext(ctx, file, n.ask...).Run() == nil)
+}
+
+// String names the program, and what it must be able to do.
+func (n need) String() string {
+	if n.ask == nil {
+		return n.command
+	}
+	return fmt.Sprintf("%s that can `%s`", n.command, strings.Join(n.ask, " "))
 }
 
 // aptInstall installs Debian packages. Their services are not started by it where a policy-rc.d says so,

@@ -74,9 +74,6 @@ func may(what string) bool {
 
 // find looks for a binary on PATH and in the cache, and builds its component where that is allowed.
 func find(ctx context.Context, name string) (string, error) {
-	if have := os.Getenv(envStack); have != "" && have != "build" && have != "install" {
-		return "", fmt.Errorf("stack: %s=%s: want build or install", envStack, have)
-	}
 	c, b, err := lookup(name)
 	if err != nil {
 		return "", err
@@ -84,26 +81,35 @@ func find(ctx context.Context, name string) (string, error) {
 	if file := b.onPath(ctx); file != "" {
 		return file, nil
 	}
-	dir, err := c.cacheDir()
-	if err != nil {
+	dir, err := c.provide(ctx)
+	return filepath.Join(dir, b.name), err
+}
+
+// provide returns the component's folder in the cache, and makes it where that is allowed.
+func (c component) provide(ctx context.Context) (dir string, err error) {
+	if have := os.Getenv(envStack); have != "" && have != "build" && have != "install" {
+		return "", fmt.Errorf("stack: %s=%s: want build or install", envStack, have)
+	}
+	if err := c.meet(ctx, c.runs); err != nil {
 		return "", err
 	}
-	if !exists(dir) {
-		if !may("build") {
-			return "", c.missing(dir)
-		}
-		if err := c.build(ctx, dir); err != nil {
-			return "", err
-		}
+	if dir, err = c.cacheDir(ctx); err != nil || exists(dir) {
+		return dir, err
 	}
-	return filepath.Join(dir, b.name), nil
+	if !may("build") {
+		return "", c.missing(dir)
+	}
+	return dir, c.build(ctx, dir)
 }
 
 func (c component) missing(dir string) error {
+	place := "not in " + dir
+	if len(c.binaries) > 0 {
+		place = "neither on PATH in that version nor in " + dir
+	}
 	return &MissingError{
 		Component: c.name + " " + c.version,
-		Cure: fmt.Sprintf("it is neither on PATH in that version nor in %s; run once with %s=build (%s)",
-			dir, envStack, c.cost),
+		Cure:      fmt.Sprintf("it is %s; run once with %s=build (%s)", place, envStack, c.cost),
 	}
 }
 
@@ -123,12 +129,12 @@ func (b binary) onPath(ctx context.Context) string {
 }
 
 // cacheDir is where the component's binaries are, or will be.
-func (c component) cacheDir() (string, error) {
+func (c component) cacheDir(ctx context.Context) (string, error) {
 	root, err := cacheRoot()
 	if err != nil {
 		return "", err
 	}
-	key, err := c.key()
+	key, err := c.key(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -143,9 +149,9 @@ func cacheRoot() (string, error) {
 	return filepath.Join(dir, "intercom", "stack"), nil
 }
 
-// key is the hash of everything that the binaries are made from. The go command is taken to be the one
+// key is the hash of everything that the component is made from. The go command is taken to be the one
 // that built this package, which is what `go test` puts first on PATH.
-func (c component) key() (string, error) {
+func (c component) key(ctx context.Context) (string, error) {
 	files, err := c.sources()
 	if err != nil {
 		return "", err
@@ -154,7 +160,16 @@ func (c component) key() (string, error) {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		fmt.Fprintf(h, "%s %d\n%s", name, len(files[name]), files[name])
 	}
-	fmt.Fprintf(h, "%s %s %s\n%q %q", runtime.Version(), runtime.GOOS, runtime.GOARCH, c.buildFlags(), c.packages)
+	if c.packages != nil {
+		fmt.Fprintf(h, "%s %s %s\n%q %q", runtime.Version(), runtime.GOOS, runtime.GOARCH, c.buildFlags(), c.packages)
+	}
+	if c.keyed != nil {
+		answer, err := exec.CommandContext(ctx, c.keyed[0], c.keyed[1:]...).Output()
+		if err != nil {
+			return "", fmt.Errorf("stack: %s: %w", c.keyed, err)
+		}
+		fmt.Fprintf(h, "%s", answer)
+	}
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,8 @@ type Command struct {
 	// Ready returns nil as soon as the process can be used. It is called every 50 ms, with a context that
 	// ends when the process does. Nil means ready when started.
 	Ready func(context.Context) error
+	// Within bounds the wait for Ready, as the context does. Zero means a minute.
+	Within time.Duration
 }
 
 // Process is a child process that can be stopped, killed, paused and started again. It dies with the
@@ -118,7 +121,7 @@ func (c Command) await(ctx context.Context, r *run) error {
 	if c.Ready == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.Within, readyWithin))
 	defer cancel()
 	go func() { // so that a check which waits for an answer does not wait for a dead process
 		select {

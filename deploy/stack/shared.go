@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// server is what [Vault] and [SPIRE] share among the tests of a process.
+// server is what [Vault], [SPIRE] and [Keycloak] share among the tests of a process.
 type server interface {
 	Stop() error
 	processes() []*Process
@@ -86,6 +86,26 @@ func StartSPIRE(t testing.TB, domains ...string) *SPIREServers {
 	require(t, err)
 	stopAfter(t, s)
 	return s
+}
+
+// Keycloak returns a Keycloak with the realm in that file, for all tests of the process that ask for it.
+// Do not stop or pause it; [StartKeycloak] gives one for that.
+func Keycloak(t testing.TB, realm string) *KeycloakServer {
+	t.Helper()
+	skipShort(t)
+	return use(t, "keycloak "+realm, func(ctx context.Context) (*KeycloakServer, error) {
+		return OpenKeycloak(ctx, KeycloakOptions{Realm: realm})
+	})
+}
+
+// StartKeycloak starts a Keycloak of the test's own, which ends with the test.
+func StartKeycloak(t testing.TB, o KeycloakOptions) *KeycloakServer {
+	t.Helper()
+	skipShort(t)
+	k, err := OpenKeycloak(context.Background(), o)
+	require(t, err)
+	stopAfter(t, k)
+	return k
 }
 
 // stopAfter stops a test's own server.

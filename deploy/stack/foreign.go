@@ -1,0 +1,60 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// Python returns the command that runs a script with the packages of wrappers/python. Where they are
+// missing the test is skipped with the cure, or fails when CI=true. The command ends with the test.
+func Python(t testing.TB, script string, args ...string) *exec.Cmd {
+	t.Helper()
+	skipShort(t)
+	dir, err := named("python").provide(context.Background())
+	require(t, err)
+	// -I: neither the folder of the script nor the environment brings other packages.
+	return exec.CommandContext(t.Context(), filepath.Join(dir, "bin", "python"), append([]string{"-I", script}, args...)...)
+}
+
+// Node is [Python] for an ECMAScript module with the packages of wrappers/node.
+func Node(t testing.TB, script string, args ...string) *exec.Cmd {
+	t.Helper()
+	skipShort(t)
+	dir, err := named("node").provide(context.Background())
+	require(t, err)
+	file, err := beside(t.TempDir(), filepath.Join(dir, "node_modules"), script)
+	require(t, err)
+	return exec.CommandContext(t.Context(), "node", append([]string{file}, args...)...)
+}
+
+// beside copies a module into dir, where it finds its packages: modules look for them in the folders above
+// themselves and nowhere else.
+func beside(dir, packages, module string) (string, error) {
+	data, err := os.ReadFile(module)
+	file := filepath.Join(dir, filepath.Base(module))
+	return file, errors.Join(err, os.WriteFile(file, data, 0o600), os.Symlink(packages, filepath.Join(dir, "node_modules")))
+}
+
+// venv makes a virtual environment. It is moved afterwards, which its interpreter bears and the scripts
+// beside it do not: nobody calls those.
+func (c component) venv(ctx context.Context, work string) error {
+	if err := runTold(ctx, work, c.doing("making its environment"), "python3", "-m", "venv", "bin"); err != nil {
+		return err
+	}
+	return runTold(ctx, work, c.doing("installing"), filepath.Join(work, "bin", "bin", "python"),
+		"-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", "requirements")
+}
+
+// npm installs what the lock file names, and runs nothing of it.
+func (c component) npm(ctx context.Context, work string) error {
+	for _, name := range []string{"package.json", "package-lock.json"} {
+		if err := os.Rename(filepath.Join(work, name), filepath.Join(work, "bin", name)); err != nil {
+			return err
+		}
+	}
+	return runTold(ctx, filepath.Join(work, "bin"), c.doing("installing"), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+}
