@@ -16,8 +16,8 @@ func Python(t testing.TB, script string, args ...string) *exec.Cmd {
 	skipShort(t)
 	dir, err := named("python").provide(context.Background())
 	require(t, err)
-	// -I: neither the folder of the script nor the environment brings other packages.
-	return exec.CommandContext(t.Context(), filepath.Join(dir, "bin", "python"), append([]string{"-I", script}, args...)...)
+	// -I: the folder of the script brings no other packages.
+	return foreign(t, filepath.Join(dir, "bin", "python"), append([]string{"-I", script}, args...)...)
 }
 
 // Node is [Python] for an ECMAScript module with the packages of wrappers/node.
@@ -28,7 +28,15 @@ func Node(t testing.TB, script string, args ...string) *exec.Cmd {
 	require(t, err)
 	file, err := beside(t.TempDir(), filepath.Join(dir, "node_modules"), script)
 	require(t, err)
-	return exec.CommandContext(t.Context(), "node", append([]string{file}, args...)...)
+	return foreign(t, "node", append([]string{file}, args...)...)
+}
+
+// foreign is a command that has nothing of our environment: there are variables for other packages, for
+// proxies, and for authorities that some libraries prefer to those which they are told.
+func foreign(t testing.TB, program string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(t.Context(), program, args...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
+	return cmd
 }
 
 // beside copies a module into dir, where it finds its packages: modules look for them in the folders above

@@ -21,8 +21,8 @@ func script(t *testing.T, name, content string) string {
 }
 
 func TestPython(t *testing.T) {
-	t.Setenv("PYTHONPATH", "/nowhere")
-	file := script(t, "s.py", "import authlib, cryptography, requests, sys\nprint(sys.prefix, *sys.argv[1:])\nassert '/nowhere' not in sys.path")
+	t.Setenv("REQUESTS_CA_BUNDLE", "/nowhere")
+	file := script(t, "s.py", "import authlib, cryptography, os, requests, sys\nprint(sys.prefix, *sys.argv[1:])\nassert '/nowhere' not in os.environ.values()")
 	out, err := stack.Python(t, file, "a", "b c").CombinedOutput()
 	if err != nil || !strings.HasSuffix(strings.TrimSpace(string(out)), " a b c") {
 		t.Errorf("%v\n%s", err, out)
