@@ -54,7 +54,10 @@ func startWeb(t *testing.T, o brokertest.Options) *webBroker {
 	t.Helper()
 	w := &webBroker{pki: newPKI(t, t.TempDir())}
 	more := o.Change
-	o.Policy, o.Services = oauthPolicy, oauthServices
+	if o.Policy == "" {
+		o.Policy = oauthPolicy
+	}
+	o.Services = oauthServices
 	o.Change = func(c *broker.Config) {
 		c.Issuer.Scheme = "https"
 		c.Listen.Web.Cert, c.Listen.Web.Key = w.pki.cert, w.pki.key
