@@ -26,12 +26,16 @@
 //     memory, so one lock in the cache admits one at a time across all processes; the others wait. What
 //     goes on is told on standard error every 15 seconds.
 //
+// What is no Go module comes from its own registry instead, by the client of that registry, and is pinned by
+// hash all the same: Keycloak from Maven, the packages of [Python] from PyPI, those of [Node] from npm. Its
+// KEY is the hash of the files that pin it, and for Python of the interpreter.
+//
 // When all three fail, a test is skipped with a line that names the component and the cure. With CI=true
 // it fails: a run that tests nothing must not look like one that passed. With -short nothing is looked
 // for, started or built: the test is skipped at once.
 //
 // INTERCOM_STACK=install, and CI=true, also allow apt-get to install the Debian packages that a build
-// needs (a C compiler, for SPIRE's SQLite). A component that Debian itself packages, as it does Redis and
+// needs (a C compiler, for SPIRE's SQLite) or that run a component (Java, for Keycloak). A component that Debian itself packages, as it does Redis and
 // PostgreSQL, belongs into the table in component.go with its needs and no build.
 //
 // # Vault
@@ -58,6 +62,20 @@
 // Debian's redis-server in four shapes: [Redis] is shared by the tests of a process, [StartRedis] is one of
 // the caller's own, plain or guarded (TLS, and a user without @dangerous), [StartRedisSentinel] a primary
 // with replicas and three sentinels, [StartRedisCluster] a cluster of three. Valkey speaks the same.
+//
+// # Keycloak
+//
+// [Keycloak] is a server for all tests of the process that give the same realm file; [StartKeycloak] one of the
+// caller's own. The cache holds it with its options fixed and with the database of a first start, which
+// each server copies: it is ready in about ten seconds instead of a minute, and knows the realm master and
+// what it imports. It speaks https with a CA of its own. What the file of a realm cannot say,
+// [KeycloakServer.Do] tells the admin API; client scopes are of that kind, since a file that has some gets
+// none of those which Keycloak brings.
+//
+// # Clients of other languages
+//
+// [Python] and [Node] run a script with a few OAuth and JOSE libraries, without anything of our environment:
+// REQUESTS_CA_BUNDLE, for one, would win over the CA that a script names. grpcurl is a [Binary].
 //
 // # Processes
 //

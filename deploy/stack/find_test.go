@@ -25,10 +25,16 @@ func (r *recorder) Fatal(args ...any) { r.failed = fmt.Sprint(args...); runtime.
 // binary asks for a component as a test would whose environment is as the caller has set it.
 func binary(t *testing.T, name string) *recorder {
 	t.Helper()
+	return asking(t, func(r *recorder) { r.file = stack.Binary(r, name) })
+}
+
+// asking runs what would end the test.
+func asking(t *testing.T, ask func(*recorder)) *recorder {
+	t.Helper()
 	r, done := &recorder{TB: t}, make(chan struct{})
 	go func() {
 		defer close(done)
-		r.file = stack.Binary(r, name)
+		ask(r)
 	}()
 	<-done
 	return r
@@ -135,6 +141,52 @@ func TestBuildNeeds(t *testing.T) {
 	t.Setenv("INTERCOM_STACK", "install")
 	if r := binary(t, "spire-server"); !strings.Contains(r.failed, "apt-get update") {
 		t.Errorf("with leave to install: skipped %q, failed %q", r.skipped, r.failed)
+	}
+}
+
+// TestNeedsThatWillNotDo has programs that are there, and not what it takes.
+func TestNeedsThatWillNotDo(t *testing.T) {
+	path := bare(t)
+	fake(t, path, "node", "exit 1")
+	node := func(r *recorder) { stack.Node(r, "s.mjs") }
+	if r := asking(t, node); !strings.Contains(r.skipped, "apt-get install nodejs") || !strings.Contains(r.skipped, "process.versions") {
+		t.Errorf("an old Node: skipped %q, failed %q", r.skipped, r.failed)
+	}
+	fake(t, path, "apt-get", "exit 0")
+	t.Setenv("INTERCOM_STACK", "install")
+	if r := asking(t, node); !strings.Contains(r.failed, "not enough") {
+		t.Errorf("when apt-get has none: skipped %q, failed %q", r.skipped, r.failed)
+	}
+	fake(t, path, "python3", `[ "$2" != "import ensurepip" ]`)
+	t.Setenv("INTERCOM_STACK", "build")
+	if r := asking(t, func(r *recorder) { stack.Python(r, "s.py") }); !strings.Contains(r.skipped, "python3-venv") {
+		t.Errorf("a Python without venv: skipped %q, failed %q", r.skipped, r.failed)
+	}
+}
+
+// TestAnotherInterpreterAnotherEnvironment: what one Python made is not for the next.
+func TestAnotherInterpreterAnotherEnvironment(t *testing.T) {
+	path := bare(t)
+	where := map[string]bool{}
+	for _, version := range []string{"3.11.7 /usr", "3.12.1 /usr", "3.12.1 /usr"} {
+		fake(t, path, "python3", "echo "+version)
+		where[asking(t, func(r *recorder) { stack.Python(r, "s.py") }).skipped] = true
+	}
+	if len(where) != 2 || where[""] {
+		t.Errorf("%d environments for 2 interpreters: %v", len(where), where)
+	}
+}
+
+// TestArchiveIsNotTheOneThatIsPinned has a registry that serves something else.
+func TestArchiveIsNotTheOneThatIsPinned(t *testing.T) {
+	path := bare(t)
+	t.Setenv("INTERCOM_STACK", "build")
+	fake(t, path, "java", "")
+	fake(t, path, "tar", "exit 9")
+	fake(t, path, "mvn", `for a; do case $a in -DoutputDirectory=*) echo planted >"${a#*=}/keycloak-quarkus-dist-26.7.3.tar.gz"; esac; done`)
+	r := asking(t, func(r *recorder) { stack.StartKeycloak(r, stack.KeycloakOptions{}) })
+	if !strings.Contains(r.failed, "has the SHA-256") {
+		t.Errorf("skipped %q, failed %q", r.skipped, r.failed)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 // stopGrace is how long a process may take to end by itself before it is killed.
-const stopGrace = 10 * time.Second
+const stopGrace = 30 * time.Second
 
 // readyWithin bounds the wait for readiness when the context does not: far above what is seen (7 s), for
 // machines that do other things beside.
