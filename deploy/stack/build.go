@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,11 +18,7 @@ const progressEvery = 15 * time.Second
 // build makes the component and puts it into dir, all at once. It holds the lock of the cache: one build
 // at a time, in all processes.
 func (c component) build(ctx context.Context, dir string) error {
-	root := filepath.Dir(dir)
-	if err := os.MkdirAll(root, 0o755); err != nil {
-		return fmt.Errorf("stack: %w", err)
-	}
-	unlock, err := lock(ctx, filepath.Join(root, "lock"), c.name+": waiting for another build")
+	unlock, err := lockCache(ctx, c.name)
 	if err != nil {
 		return err
 	}
@@ -32,7 +29,7 @@ func (c component) build(ctx context.Context, dir string) error {
 	if err := c.meet(ctx, c.needs); err != nil {
 		return err
 	}
-	work, err := os.MkdirTemp(root, "building-")
+	work, err := os.MkdirTemp(filepath.Dir(dir), "building-")
 	if err != nil {
 		return fmt.Errorf("stack: %w", err)
 	}
@@ -115,6 +112,20 @@ func tell(what string) (done func()) {
 		close(stop)
 		say(fmt.Sprintf(": ended after %s", time.Since(began).Round(time.Second)))
 	}
+}
+
+// equip sees that what the component runs on is there.
+func (c component) equip(ctx context.Context) error {
+	met := func(n need) bool { return n.met(ctx) }
+	if lacks := slices.DeleteFunc(slices.Clone(c.runs), met); len(lacks) == 0 || !may("install") {
+		return c.meet(ctx, lacks)
+	}
+	unlock, err := lockCache(ctx, c.name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return c.meet(ctx, c.runs)
 }
 
 // meet sees that the programs are there, and installs them where it may.

@@ -35,8 +35,8 @@
 // for, started or built: the test is skipped at once.
 //
 // INTERCOM_STACK=install, and CI=true, also allow apt-get to install the Debian packages that a build
-// needs (a C compiler, for SPIRE's SQLite) or that run a component (Java, for Keycloak). A component that Debian itself packages, as it does Redis and
-// PostgreSQL, belongs into the table in component.go with its needs and no build.
+// needs (a C compiler, for SPIRE's SQLite) or that run a component (Java, for Keycloak), and the components
+// that Debian itself packages, such as Redis: those have a file and no build.
 //
 // # Vault
 //

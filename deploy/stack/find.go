@@ -90,7 +90,7 @@ func (c component) provide(ctx context.Context) (dir string, err error) {
 	if have := os.Getenv(envStack); have != "" && have != "build" && have != "install" {
 		return "", fmt.Errorf("stack: %s=%s: want build or install", envStack, have)
 	}
-	if err := c.meet(ctx, c.runs); err != nil {
+	if err := c.equip(ctx); err != nil {
 		return "", err
 	}
 	if dir, err = c.cacheDir(ctx); err != nil || exists(dir) {

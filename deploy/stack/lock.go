@@ -5,9 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 )
+
+// lockCache takes the lock of the cache, which all builds and installations hold: builds take much memory,
+// and dpkg admits one at a time and fails the others.
+func lockCache(ctx context.Context, name string) (unlock func(), err error) {
+	root, err := cacheRoot()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return nil, fmt.Errorf("stack: %w", err)
+	}
+	return lock(ctx, filepath.Join(root, "lock"), name+": waiting for another build")
+}
 
 // lock takes an exclusive lock on a file, across processes. It asks again rather than blocks in the
 // kernel, so that ctx can end the wait. The kernel frees the lock when its holder dies.

@@ -3,9 +3,7 @@ package stack
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 )
 
@@ -36,16 +34,8 @@ func (p packaged) find(ctx context.Context) (string, error) {
 	return "", fmt.Errorf("stack: %s is not there as %q after installing %s", p.name, p.says, strings.Join(p.debian, " "))
 }
 
-// install holds the lock of the cache, because dpkg admits one at a time and fails the others.
 func (p packaged) install(ctx context.Context) error {
-	root, err := cacheRoot()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(root, 0o755); err != nil {
-		return fmt.Errorf("stack: %w", err)
-	}
-	unlock, err := lock(ctx, filepath.Join(root, "lock"), p.name+": waiting for another build")
+	unlock, err := lockCache(ctx, p.name)
 	if err != nil {
 		return err
 	}
