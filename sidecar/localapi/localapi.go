@@ -110,6 +110,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, n names) (service st
 	if err := fromBrowser(r.Header); err != nil {
 		return "", err
 	}
+	withoutOffer(r)
 	to, err := n.target(r)
 	if err != nil {
 		return "", err

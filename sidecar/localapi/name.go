@@ -108,10 +108,34 @@ func isLabel(s string) bool {
 // delivered, from a service that has pages, is as foreign here as any other.
 func fromBrowser(h http.Header) error {
 	for name := range h {
-		if name == "Origin" || strings.HasPrefix(name, "Sec-Fetch-") {
+		if name == "Origin" || strings.HasPrefix(name, "Sec-Fetch-") && !fromNode(h) {
 			return fault.Newf(fault.Denied, "BROWSER",
 				"the request carries %s, which browsers send: this door is for the service beside it, and a page reaches services through the gateway", name)
 		}
 	}
 	return nil
+}
+
+// fromNode reports whether all that looks like a browser is what fetch of Node.js cannot be kept from sending:
+// Sec-Fetch-Mode: cors, alone. A browser that sends it sends Sec-Fetch-Site and Sec-Fetch-Dest with it (Fetch
+// Metadata, section 4), and no page can take any of these out or put one in.
+func fromNode(h http.Header) bool {
+	fields := 0
+	for name := range h {
+		if strings.HasPrefix(name, "Sec-Fetch-") {
+			fields++
+		}
+	}
+	mode := h["Sec-Fetch-Mode"]
+	return fields == 1 && len(mode) == 1 && mode[0] == "cors"
+}
+
+// withoutOffer takes the offer of h2c out of r. The JDK's HTTP client makes it with its first request to
+// every http URL, and goes on in HTTP/1.1 where it is not taken up, as a server may choose (RFC 9110, section
+// 7.8). Offers of anything else stay, to be refused or to be a WebSocket.
+func withoutOffer(r *http.Request) {
+	if up := r.Header["Upgrade"]; len(up) == 1 && strings.EqualFold(up[0], "h2c") {
+		delete(r.Header, "Upgrade")
+		delete(r.Header, "Http2-Settings")
+	}
 }

@@ -3,6 +3,7 @@ package localapi_test
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -65,9 +66,32 @@ func TestTargets(t *testing.T) {
 		"GET / HTTP/1.1\r\nHost: localhost":                                                   "NO_SUCH_PATH",
 		"GET /inventori/a HTTP/1.1\r\nHost: localhost":                                        `did you mean \"inventory\"?`,
 		"GET /a HTTP/1.1\r\nHost: nothing-like-it":                                            "there are inventory",
-		"GET /inventory/a HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: h2c": "BAD_REQUEST",
+		"GET /inventory/a HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: tls": "BAD_REQUEST",
 	} {
 		if got := w.raw(request + "\r\n\r\n"); !strings.Contains(got, want) {
+			t.Errorf("%q\nwant %s, got %s", request, want, got)
+		}
+	}
+}
+
+// TestClientsAsTheyCome: what widespread HTTP clients send without being asked to. The JDK's offers h2c with
+// every first request, also with one that has a body; fetch of Node sends one of a browser's fields.
+func TestClientsAsTheyCome(t *testing.T) {
+	var svc later
+	w := newWorld(t, setup{}, tokenService("inventory", plain(t, &svc), bearer))
+	svc.set(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(rw, "saw %s %s %q %q", r.Method, body, r.Header["Upgrade"], r.Header["Http2-Settings"])
+	}))
+	const jdk = "Host: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAAAAIAAAAAAAMAAAAAAAQBAAAAAAUAAEAABgAGAAA\r\nUpgrade: h2c\r\nUser-Agent: Java-http-client/17\r\n"
+	const node = "Host: localhost\r\nconnection: keep-alive\r\naccept: */*\r\naccept-language: *\r\nsec-fetch-mode: cors\r\nuser-agent: node\r\n"
+	for request, want := range map[string]string{
+		"GET /inventory/a HTTP/1.1\r\n" + jdk + "\r\n":                          `saw GET  [] []`,
+		"POST /inventory/a HTTP/1.1\r\n" + jdk + "Content-Length: 2\r\n\r\nhi":  `saw POST hi [] []`,
+		"GET /inventory/a HTTP/1.1\r\n" + node + "\r\n":                         `saw GET  [] []`,
+		"POST /inventory/a HTTP/1.1\r\n" + node + "Content-Length: 2\r\n\r\nhi": `saw POST hi [] []`,
+	} {
+		if got := w.raw(request); !strings.Contains(got, want) {
 			t.Errorf("%q\nwant %s, got %s", request, want, got)
 		}
 	}
@@ -86,6 +110,12 @@ func TestBrowsersAreRefused(t *testing.T) {
 		"GET /inventory/a HTTP/1.1\r\nHost: localhost\r\nOrigin: null",                                                       // a sandboxed frame
 		"GET /inventory/a HTTP/1.1\r\nHost: localhost:" + port + "\r\nOrigin: http://localhost:" + port,                      // a page that came through here
 		"GET /inventory/a HTTP/1.1\r\nHost: localhost\r\nsec-fetch-anything: x",
+		"GET /inventory/a HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Site: same-origin",
+		"GET /inventory/a HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty",
+		"GET /inventory/a HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Mode: cors\r\nOrigin: http://localhost",
+		"GET /inventory/a HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Mode: no-cors",
+		"GET /inventory/a HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Mode: navigate",
+		"GET /inventory/a HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Mode: cors",
 		"GET /a HTTP/1.1\r\nHost: inventory\r\nSec-Fetch-Site: same-origin",
 		"GET /inventory/a HTTP/1.1\r\nHost: evil.example:" + port, // DNS rebinding
 		"GET /a HTTP/1.1\r\nHost: inventory.evil.example",

@@ -19,16 +19,20 @@ func writeFailure(w http.ResponseWriter, r *http.Request, err error) {
 		writeStatus(w, err)
 		return
 	}
-	if f := fault.From(err); f.Reason == client.ReasonBroken {
-		writeBadGateway(w, f)
-		return
+	switch f := fault.From(err); f.Reason {
+	case client.ReasonBroken:
+		// 503 would say that it is safe to come again, and it is no failure of ours.
+		writeProblem(w, f, http.StatusBadGateway)
+	case reasonMethod:
+		w.Header().Set("Allow", http.MethodGet) // RFC 9110, section 15.5.6
+		writeProblem(w, f, http.StatusMethodNotAllowed)
+	default:
+		fault.WriteProblem(w, err)
 	}
-	fault.WriteProblem(w, err)
 }
 
-// writeBadGateway is WriteProblem for requests that were sent and not answered: fault has no kind for what
-// is no failure of ours, and its 503 would say that it is safe to come again.
-func writeBadGateway(w http.ResponseWriter, f *fault.Error) {
+// writeProblem is fault.WriteProblem with a status for which fault has no kind.
+func writeProblem(w http.ResponseWriter, f *fault.Error, status int) {
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
@@ -36,9 +40,9 @@ func writeBadGateway(w http.ResponseWriter, f *fault.Error) {
 	if f.Decision != "" {
 		h.Set(fault.DecisionHeader, f.Decision)
 	}
-	w.WriteHeader(http.StatusBadGateway)
+	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(fault.Problem{
-		Type: "about:blank", Title: http.StatusText(http.StatusBadGateway), Status: http.StatusBadGateway,
+		Type: "about:blank", Title: http.StatusText(status), Status: status,
 		Detail: f.Message, Code: f.Code(), Decision: f.Decision,
 	})
 }

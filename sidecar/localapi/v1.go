@@ -16,6 +16,9 @@ import (
 // to a request to another origin unless that origin answers a preflight, and this one does not.
 const RequestHeader = "Intercom-Request"
 
+// reasonMethod says that a path of ours was asked with another method than GET.
+const reasonMethod = "METHOD"
+
 // own answers the sidecar's own paths.
 func (a *API) own(w http.ResponseWriter, r *http.Request, path string) error {
 	var answer func(http.ResponseWriter, *http.Request) error
@@ -29,7 +32,7 @@ func (a *API) own(w http.ResponseWriter, r *http.Request, path string) error {
 			"the first segment of the path names the service, as in /inventory/; the sidecar's own are /v1/token?audience= and /v1/credential?name=")
 	}
 	if r.Method != http.MethodGet {
-		return fault.New(fault.Unsupported, "METHOD", "this is read with GET")
+		return fault.New(fault.Unsupported, reasonMethod, "this is read with GET")
 	}
 	if v := r.Header[RequestHeader]; len(v) != 1 || v[0] != "1" {
 		return fault.New(fault.Denied, "HEADER_MISSING", "add the header Intercom-Request: 1 to requests for tokens and credentials")

@@ -150,9 +150,10 @@ func TestAPIRefuses(t *testing.T) {
 		"from a page": {"GET", "/v1/token?audience=inventory", func(r *http.Request) {
 			asking(r)
 			r.Header.Set("Sec-Fetch-Mode", "cors")
+			r.Header.Set("Sec-Fetch-Site", "same-site")
 		}, 403, "BROWSER"},
 		"by another host":  {"GET", "/v1/token?audience=inventory", func(r *http.Request) { asking(r); r.Host = "evil.example" }, 403, "FOREIGN_HOST"},
-		"by POST":          {"POST", "/v1/token?audience=inventory", asking, 501, "METHOD"},
+		"by POST":          {"POST", "/v1/token?audience=inventory", asking, 405, "METHOD"},
 		"no audience":      {"GET", "/v1/token", asking, 400, "BAD_QUERY"},
 		"an empty one":     {"GET", "/v1/token?audience=", asking, 400, "BAD_QUERY"},
 		"two of them":      {"GET", "/v1/token?audience=a&audience=b", asking, 400, "BAD_QUERY"},
@@ -166,6 +167,9 @@ func TestAPIRefuses(t *testing.T) {
 	} {
 		resp, body := w.do(test.method, test.path, nil, test.edit)
 		t.Run(name, func(t *testing.T) { problem(t, resp, body, test.status, test.code) })
+		if test.code == "METHOD" && resp.Header.Get("Allow") != "GET" {
+			t.Errorf("Allow: %q", resp.Header.Get("Allow"))
+		}
 		if test.code == "denied" && (!strings.Contains(body, `"decision":"d-99"`) || resp.Header.Get(fault.DecisionHeader) != "d-99") {
 			t.Errorf("the denial has no decision id: %s", body)
 		}
