@@ -25,6 +25,9 @@ const (
 // second token or a second lease harms nobody.
 func (c *Conn) call(ctx context.Context, method string, do func(context.Context) error) (err error) {
 	defer func() { c.client.cfg.Metrics.called(method, err) }()
+	if f := c.ended(); f != nil {
+		return f
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.client.cfg.timeout())
 	defer cancel()
 	start := time.Now()

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
 
+	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/mtls"
 	intercomv1 "github.com/intercom-broker/intercom/proto/intercom/v1"
 )
@@ -55,6 +56,17 @@ func (c *Conn) SVID() *x509svid.SVID { return c.svid }
 
 // NotAfter is when the SVID ends, and with it all that was derived from it.
 func (c *Conn) NotAfter() time.Time { return c.svid.Certificates[0].NotAfter }
+
+// ended says that the SVID is over, or returns nil. Whatever is dialled with it fails in ways that look like
+// faults of the brokers, or like requests that broke off half-way: TLS 1.3 refuses a certificate late.
+func (c *Conn) ended() *fault.Error {
+	if time.Now().Before(c.NotAfter()) {
+		return nil
+	}
+	return fault.Newf(fault.Unavailable, "SVID_ENDED",
+		"our own SVID %s ended at %s and no other came: check the Workload API, or the files, that it is from",
+		c.svid.ID, c.NotAfter().UTC().Format(time.RFC3339))
+}
 
 // Done is closed when another SVID has taken over. What is under way may be finished.
 func (c *Conn) Done() <-chan struct{} { return c.done }

@@ -22,7 +22,7 @@
 //
 // Every error is a *fault.Error. What a broker said comes back with its kind, reason and decision id;
 // a broker that cannot be reached is Unavailable, with the reason BROKER_UNREACHABLE or, when somebody
-// else answers at its address, BROKER_UNTRUSTED. Only Unavailable answers and attempts that time out are
+// else answers at its address, BROKER_UNTRUSTED, or, when our own SVID is over, SVID_ENDED. Only Unavailable answers and attempts that time out are
 // tried again: not before the moment that RetryInfo names, and not at all when that moment lies beyond
 // what the call may take.
 package client

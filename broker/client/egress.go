@@ -55,6 +55,9 @@ func newEgress(c *Conn) *egress {
 func (e *egress) roundTrip(r *http.Request) (*http.Response, error) {
 	body := holdBody(r)
 	defer body.release()
+	if f := e.conn.ended(); f != nil {
+		return nil, f
+	}
 	err := error(fault.New(fault.Unavailable, "NO_EGRESS", "no egress address of a credential broker is configured"))
 	broken := false // after something was sent
 	for _, d := range e.order(time.Now()) {

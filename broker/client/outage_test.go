@@ -1,6 +1,8 @@
 package client_test
 
 import (
+	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -8,6 +10,7 @@ import (
 
 	"github.com/intercom-broker/intercom/broker/client"
 	"github.com/intercom-broker/intercom/broker/embedded"
+	"github.com/intercom-broker/intercom/broker/fault"
 )
 
 // load makes calls from several goroutines until the returned stop is called, which reports how many
@@ -75,5 +78,28 @@ func TestTheOnlyBrokerRestarts(t *testing.T) {
 	more(t, "calls go on", done, 100)
 	if failed := stop(); len(failed) > 0 {
 		t.Errorf("%d of %d calls failed: %v", len(failed), done.Load(), failed[0])
+	}
+}
+
+// TestOurOwnSVIDIsOver: when the Workload API went silent, the failure names that and not the brokers, who
+// are well, and no request is begun that may seem to have been carried out.
+func TestOurOwnSVIDIsOver(t *testing.T) {
+	t.Parallel()
+	d := domain(t, embedded.Config{SVIDLife: 3 * time.Second})
+	var calls atomic.Int64
+	b := start(t, d, "/broker", anywhere, &broker{})
+	door := startEgress(t, d, anywhere, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls.Add(1) }))
+	c := dial(t, d, client.Config{Addresses: []string{b.mesh.addr()}, EgressAddresses: []string{door.addr()}})
+	eventually(t, "it is over", func() bool { return time.Now().After(c.Conn().NotAfter()) })
+	_, call := exchange(t, c)
+	_, request := send(t, c, http.MethodPost, "http://crm/", "body")
+	for _, err := range []error{call, request} {
+		f := fault.From(err)
+		if f.Kind != fault.Unavailable || f.Reason != "SVID_ENDED" || !strings.Contains(f.Message, c.Conn().NotAfter().UTC().Format(time.RFC3339)) {
+			t.Errorf("got %v: %+v", err, f)
+		}
+	}
+	if calls.Load() != 0 {
+		t.Error("the request was sent")
 	}
 }
