@@ -31,7 +31,7 @@ func follow(t *testing.T, c *client.Client, prepare func(context.Context, *clien
 func rotates(t *testing.T, d *embedded.Domain, rotate func()) {
 	t.Helper()
 	one, two := start(t, d, "/broker", anywhere, &broker{}), start(t, d, "/broker", anywhere, &broker{})
-	c := dial(t, d, client.Config{Addresses: []string{one.mesh.addr(), two.mesh.addr()}, Timeout: 2 * time.Second})
+	c := dial(t, d, client.Config{Addresses: []string{one.mesh.addr(), two.mesh.addr()}, Timeout: 5 * time.Second})
 	prepared := make(chan string, 100)
 	follow(t, c, func(ctx context.Context, next *client.Conn) error {
 		if next.Thumbprint() == c.Conn().Thumbprint() {
@@ -74,9 +74,9 @@ func TestRotationUnderLoad(t *testing.T) {
 func TestShortLifeUnderLoad(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("takes three half lives of an SVID, 5 s")
+		t.Skip("takes three half lives of an SVID, 9 s")
 	}
-	rotates(t, domain(t, embedded.Config{SVIDLife: 3 * time.Second}), func() {})
+	rotates(t, domain(t, embedded.Config{SVIDLife: 6 * time.Second}), func() {})
 }
 
 // TestFormerStaysUntilTheNextIsPrepared: preparation fails for a while.
