@@ -11,6 +11,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/intercom-broker/intercom/sidecar/localapi"
 )
 
 // raw sends a request as it stands, and returns the status line and what follows.
@@ -169,4 +172,31 @@ func isOurs(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(strings.TrimSuffix(host, ":4140"), ":80"))
 	ip := net.ParseIP(strings.Trim(host, "[]"))
 	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// TestServerIsBounded: an application that goes wrong takes neither the memory nor the connections of its
+// sidecar, over HTTP/1.1 and over HTTP/2.
+func TestServerIsBounded(t *testing.T) {
+	w := newWorld(t, setup{}, tokenService("inventory", plain(t, http.NotFoundHandler()), bearer))
+	if got := w.raw("GET /inventory/a HTTP/1.1\r\nHost: localhost\r\nA: " + strings.Repeat("a", 64<<10) + "\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 431 ") {
+		t.Errorf("a head of 64 KiB: %.60q", got)
+	}
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	h2 := &http.Transport{Protocols: protocols}
+	t.Cleanup(h2.CloseIdleConnections)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+w.door+"/inventory/a", nil)
+	must(t, err)
+	req.Header.Set("A", strings.Repeat("a", 64<<10))
+	resp, err := h2.RoundTrip(req)
+	if err == nil {
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+			t.Errorf("a head of 64 KiB over HTTP/2: %s", resp.Status)
+		}
+	}
+	srv := localapi.NewServer(http.NotFoundHandler())
+	if srv.ReadHeaderTimeout <= 0 || srv.ReadHeaderTimeout > time.Minute || srv.IdleTimeout <= 0 {
+		t.Errorf("a head may take %v, and an idle connection stays %v", srv.ReadHeaderTimeout, srv.IdleTimeout)
+	}
 }
