@@ -25,7 +25,7 @@ var floors = [][]string{
 		"broker/audit", "broker/telemetry", "broker/kv", "broker/gateway/session",
 	},
 	2: {
-		"broker/authn", "broker/pep", "broker/token", "broker/client", "broker/embedded", "broker/egress/inject",
+		"broker/authn", "broker/pep", "broker/token", "broker/client", "broker/embedded", "broker/embedded/openid", "broker/egress/inject",
 		"broker/credential/sealed", "broker/credential/vault", "broker/credential/credentialtest",
 		"broker/gateway/provider", "broker/gateway/route", "broker/gateway/upstream",
 		"broker/gateway/session/redis", "broker/gateway/session/sessiontest", "sidecar/cache", "sidecar/sds",
