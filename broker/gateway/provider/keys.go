@@ -1,0 +1,177 @@
+package provider
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/intercom-broker/intercom/broker/fault"
+)
+
+const (
+	// keysAge is when keys are fetched again unasked: one that the provider took back is not believed for
+	// longer, while it answers.
+	keysAge = 5 * time.Minute
+	// keysStale is how long keys are believed when it does not.
+	keysStale = 24 * time.Hour
+	// maxKeys is more than any set that is meant well.
+	maxKeys = 64
+)
+
+// keys is the provider's JWK set. go-oidc has one too, which fetches for every signature that it cannot
+// verify: whoever sends nonsense to the logout endpoint would have us flood the provider. Here one fetch is
+// under way at a time, and a kid that is unknown, or a signature that is bad, sets off at most one in an
+// interval (OpenID Connect Core 1.0, section 10.1.1).
+type keys struct {
+	url      string
+	interval time.Duration
+	fetch    func(context.Context, string) (answer, error)
+	now      func() time.Time
+
+	mu      sync.Mutex
+	set     []jose.JSONWebKey
+	fetched time.Time
+	tried   time.Time
+	failure error
+	flight  chan struct{} // closed when the fetch under way ends
+}
+
+func newKeys(url string, interval time.Duration, fetch func(context.Context, string) (answer, error), now func() time.Time) *keys {
+	return &keys{url: url, interval: interval, fetch: fetch, now: now}
+}
+
+// VerifySignature implements oidc.KeySet. The algorithm was checked by the caller against what is allowed;
+// here it must be the key's too.
+func (k *keys) VerifySignature(ctx context.Context, raw string) ([]byte, error) {
+	algs := make([]jose.SignatureAlgorithm, 0, len(asymmetric()))
+	for _, alg := range asymmetric() {
+		algs = append(algs, jose.SignatureAlgorithm(alg))
+	}
+	jws, err := jose.ParseSigned(raw, algs)
+	if err != nil || len(jws.Signatures) != 1 {
+		return nil, fmt.Errorf("not one signature: %w", err)
+	}
+	header := jws.Signatures[0].Protected
+	key, err := k.find(ctx, header)
+	if err != nil {
+		return nil, err
+	}
+	return jws.Verify(key)
+}
+
+// find returns the key that a header names. Without a kid there must be no choice.
+func (k *keys) find(ctx context.Context, h jose.Header) (*jose.JSONWebKey, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	age := k.now().Sub(k.fetched)
+	if key := k.lookUp(h); key != nil && age < keysStale {
+		if age > keysAge {
+			k.start()
+		}
+		return key, nil
+	}
+	if flight := k.start(); flight != nil {
+		k.mu.Unlock()
+		err := wait(ctx, flight)
+		k.mu.Lock()
+		if err != nil {
+			return nil, err
+		}
+	}
+	if key := k.lookUp(h); key != nil && k.now().Sub(k.fetched) < keysStale {
+		return key, nil
+	}
+	if k.failure != nil || k.fetched.IsZero() {
+		return nil, fault.New(fault.Unavailable, "PROVIDER_KEYS", "the login provider's keys cannot be fetched").Because(k.failure)
+	}
+	return nil, errors.New("no such key")
+}
+
+func wait(ctx context.Context, flight <-chan struct{}) error {
+	select {
+	case <-flight:
+		return nil
+	case <-ctx.Done():
+		return fault.New(fault.Timeout, "", "the caller left while keys were fetched").Because(ctx.Err())
+	}
+}
+
+func (k *keys) lookUp(h jose.Header) (found *jose.JSONWebKey) {
+	for i := range k.set {
+		key := &k.set[i]
+		if h.KeyID != "" && key.KeyID != h.KeyID || key.Algorithm != "" && key.Algorithm != h.Algorithm {
+			continue
+		}
+		if found != nil {
+			return nil
+		}
+		found = key
+	}
+	return found
+}
+
+// start sets off a fetch or joins the one under way, and returns nil when it is too soon for another. The
+// fetch belongs to no caller: one who leaves takes it from nobody.
+func (k *keys) start() <-chan struct{} {
+	now := k.now()
+	if k.flight != nil {
+		return k.flight
+	}
+	if !k.tried.IsZero() && now.Sub(k.tried) < k.interval {
+		return nil
+	}
+	flight := make(chan struct{})
+	k.flight, k.tried = flight, now
+	go func() {
+		set, err := k.get()
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.flight, k.failure = nil, err; err == nil {
+			k.set, k.fetched = set, now
+		}
+		close(flight)
+	}()
+	return flight
+}
+
+func (k *keys) get() ([]jose.JSONWebKey, error) {
+	got, err := k.fetch(context.Background(), k.url) // bounded by the client's own timeout
+	if err != nil {
+		return nil, err
+	}
+	if got.status != http.StatusOK {
+		return nil, fmt.Errorf("%s answered %d", k.url, got.status)
+	}
+	return parseKeys(got.body)
+}
+
+// parseKeys leaves out what does not verify signatures, and what we do not understand (RFC 7517, section 5).
+func parseKeys(data []byte) (set []jose.JSONWebKey, err error) {
+	var raw struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(data, &raw); err != nil {
+		return nil, fmt.Errorf("the JWK set cannot be read: %w", err)
+	}
+	if len(raw.Keys) > maxKeys {
+		return nil, fmt.Errorf("a JWK set of %d keys", len(raw.Keys))
+	}
+	for _, one := range raw.Keys {
+		var key jose.JSONWebKey
+		if json.Unmarshal(one, &key) != nil || !key.IsPublic() || !key.Valid() || key.Use != "" && key.Use != "sig" {
+			continue
+		}
+		if key.Algorithm != "" && !slices.Contains(asymmetric(), key.Algorithm) {
+			continue
+		}
+		set = append(set, key)
+	}
+	return set, nil
+}

@@ -1,0 +1,102 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"net/url"
+
+	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/secret"
+)
+
+// Redeem checks the query with which the browser came back, redeems its code, and verifies who logged in. The
+// caller has made sure that it is the browser of the transaction, and that the transaction is used once.
+func (p *Provider) Redeem(ctx context.Context, tx Transaction, callback url.Values) (Tokens, Claims, error) {
+	r, err := p.ready()
+	if err != nil {
+		return Tokens{}, Claims{}, err
+	}
+	code, err := r.code(tx, callback)
+	if err != nil {
+		return Tokens{}, Claims{}, err
+	}
+	answer, tokens, err := p.grant(ctx, r, url.Values{
+		"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {tx.RedirectURI}, "code_verifier": {string(tx.Verifier.Reveal())},
+	})
+	if err != nil {
+		return Tokens{}, Claims{}, notThisLogin(err)
+	}
+	if answer.ID == "" { // OpenID Connect Core 1.0, section 3.1.3.3
+		return Tokens{}, Claims{}, badID(errors.New("the answer has no ID token"))
+	}
+	claims, err := p.verifyID(ctx, r, answer.ID)
+	if err == nil {
+		err = claims.check(tx, answer.Access, p.cfg.Now())
+	}
+	if err != nil {
+		return Tokens{}, Claims{}, err
+	}
+	tokens.ID = secret.FromString(answer.ID)
+	return tokens, claims, nil
+}
+
+// notThisLogin says of a code what is said of a refresh token otherwise: no session ends with a login that
+// failed.
+func notThisLogin(err error) error {
+	if e := fault.From(err); e.Reason == ReasonEnded {
+		return badCallback(ReasonCallback, "the login took too long, or was answered twice").Because(err)
+	}
+	return err
+}
+
+// grant asks the token endpoint.
+func (p *Provider) grant(ctx context.Context, r *ready, form url.Values) (*tokenAnswer, Tokens, error) {
+	asked := p.cfg.Now()
+	got, err := p.post(ctx, r, r.Token, form)
+	if err != nil {
+		return nil, Tokens{}, failed(err)
+	}
+	if !got.success() {
+		return nil, Tokens{}, got.fault()
+	}
+	answer := &tokenAnswer{}
+	if err := got.decode(answer); err != nil {
+		return nil, Tokens{}, failed(err)
+	}
+	tokens, err := answer.tokens(asked)
+	return answer, tokens, err
+}
+
+// Refresh asks for new tokens (OpenID Connect Core 1.0, section 12). held is what is known of the user: where a
+// new ID token comes it must speak of the same one, and its claims are returned; else held is. Of an error
+// [OutcomeOf] says what it means for the session. One call at a time for a session: two would be reuse.
+func (p *Provider) Refresh(ctx context.Context, refresh secret.Value, held Claims) (Tokens, Claims, error) {
+	r, err := p.ready()
+	if err != nil {
+		return Tokens{}, held, err
+	}
+	answer, tokens, err := p.grant(ctx, r, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {string(refresh.Reveal())}})
+	if err != nil {
+		return Tokens{}, held, err
+	}
+	if tokens.Refresh.IsZero() { // RFC 6749, section 6: the old one goes on
+		tokens.Refresh = refresh
+	}
+	if answer.ID == "" {
+		return tokens, held, nil
+	}
+	claims, err := p.verifyID(ctx, r, answer.ID)
+	switch {
+	case fault.KindOf(err) == fault.Unavailable || fault.KindOf(err) == fault.Timeout:
+		// The keys cannot be had now. The ID token is a courtesy here: what matters are the tokens, which
+		// came over TLS for our own refresh token and would be lost.
+		return tokens, held, nil
+	case err != nil:
+		return Tokens{}, held, err
+	}
+	if err := claims.follows(held); err != nil {
+		return Tokens{}, held, err
+	}
+	tokens.ID = secret.FromString(answer.ID)
+	return tokens, claims, nil
+}
