@@ -125,11 +125,13 @@ func (p *Provider) sweepLocked(now time.Time) {
 		return
 	}
 	p.swept = now
-	sweep(p.sessions, func(s *session) bool { return !p.aliveLocked(s, now) })
-	sweep(p.cookies, func(s *session) bool { return !p.aliveLocked(s, now) })
+	// Ended sessions are kept for an hour: whoever comes with what is left of them is told why it is no good.
+	over := func(s *session) bool { return now.After(s.started.Add(p.cfg.SessionMax + time.Hour)) }
+	sweep(p.sessions, over)
+	sweep(p.cookies, over)
 	sweep(p.waiting, func(r *request) bool { return now.After(r.end) })
 	sweep(p.codes, func(c *code) bool { return now.After(c.end.Add(p.cfg.AccessLife)) })
-	sweep(p.refresh, func(t *refreshToken) bool { return !p.aliveLocked(t.grant.session, now) })
+	sweep(p.refresh, func(t *refreshToken) bool { return over(t.grant.session) })
 	sweep(p.access, func(i *issued) bool { return now.After(i.end) })
 	sweep(p.seen, func(end time.Time) bool { return now.After(end) })
 }
