@@ -166,8 +166,8 @@ func TestLogin(t *testing.T) {
 		}
 	}
 	for _, more := range [][]string{{"redirect_uri", "https://evil.example.test/"}, {"redirect_uri", home + "/"}, {"client_id", "nobody"}, {"request_uri", "urn:ietf:params:oauth:request_uri:x"}} {
-		if resp, _ := b.Open(w.address(more...)); resp.StatusCode != http.StatusBadRequest || resp.Header.Get("Location") != "" {
-			t.Errorf("%q: %s, on to %q", more, resp.Status, resp.Header.Get("Location"))
+		if page := b.Open(w.address(more...)); page.Status != http.StatusBadRequest || page.Location() != nil {
+			t.Errorf("%q: %d, on to %v", more, page.Status, page.Location())
 		}
 	}
 }
@@ -175,18 +175,18 @@ func TestLogin(t *testing.T) {
 // TestPage is what can be said of a page without a person: labels, a viewport, nothing from elsewhere, no frame.
 func TestPage(t *testing.T) {
 	w := newWorld(t, nil)
-	resp, page := w.Browser(t).Open(w.address("login_hint", `"><script>`))
+	page := w.Browser(t).Open(w.address("login_hint", `"><script>`))
 	for _, want := range []string{`name="viewport"`, `<label for="username">`, `<label for="password">`, `lang="en"`, "alice", "bob"} {
-		if !strings.Contains(page, want) {
+		if !strings.Contains(page.Text, want) {
 			t.Errorf("the page has no %s", want)
 		}
 	}
 	for _, bad := range []string{"<script", "src=", "<link", "http://"} {
-		if strings.Contains(page, bad) {
+		if strings.Contains(page.Text, bad) {
 			t.Errorf("the page has %s", bad)
 		}
 	}
-	if csp := resp.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "frame-ancestors 'none'") || !strings.Contains(csp, "default-src 'none'") {
+	if csp := page.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "frame-ancestors 'none'") || !strings.Contains(csp, "default-src 'none'") {
 		t.Errorf("Content-Security-Policy: %s", csp)
 	}
 }
@@ -397,21 +397,21 @@ func TestLogout(t *testing.T) {
 	w := newWorld(t, func(c *openid.Config) { c.Clients[0].BackchannelLogoutURI = listen.URL })
 	b := w.Browser(t)
 	tokens := w.login(b)
-	if resp, page := b.Open(w.URL(openid.PathLogout)); resp.StatusCode != 200 || !strings.Contains(page, "Do you want to log out?") {
-		t.Errorf("without a hint: %s", resp.Status)
+	if page := b.Open(w.URL(openid.PathLogout)); page.Status != 200 || !strings.Contains(page.Text, "Do you want to log out?") {
+		t.Errorf("without a hint: %d", page.Status)
 	}
 	if got := b.Visit(w.address("prompt", "none")); got.Get("code") == "" {
 		t.Errorf("asking is no answer: %v", got)
 	}
 	q := url.Values{"id_token_hint": {text(tokens["id_token"])}, "post_logout_redirect_uri": {"https://evil.example.test"}}
-	if resp, _ := b.Open(w.URL(openid.PathLogout) + "?" + q.Encode()); resp.StatusCode != http.StatusBadRequest {
-		t.Errorf("an address that is not registered: %s", resp.Status)
+	if page := b.Open(w.URL(openid.PathLogout) + "?" + q.Encode()); page.Status != http.StatusBadRequest {
+		t.Errorf("an address that is not registered: %d", page.Status)
 	}
 	q.Set("post_logout_redirect_uri", gone)
 	q.Set("state", "x")
-	resp, _ := b.Open(w.URL(openid.PathLogout) + "?" + q.Encode())
-	if resp.StatusCode != http.StatusFound || resp.Header.Get("Location") != gone+"?state=x" {
-		t.Errorf("%s, on to %q", resp.Status, resp.Header.Get("Location"))
+	page := b.Open(w.URL(openid.PathLogout) + "?" + q.Encode())
+	if page.Status != http.StatusFound || page.Header.Get("Location") != gone+"?state=x" {
+		t.Errorf("%d, on to %v", page.Status, page.Location())
 	}
 	mu.Lock()
 	defer mu.Unlock()
@@ -421,9 +421,8 @@ func TestLogout(t *testing.T) {
 	if got := b.Visit(w.address("prompt", "none")); got.Get("error") != "login_required" {
 		t.Errorf("after the logout: %v", got)
 	}
-	resp, _ = b.Open(w.URL(openid.PathLogout) + "?" + q.Encode())
-	if resp.StatusCode != http.StatusFound || len(heard) != 1 {
-		t.Errorf("the second time: %s, heard %d times", resp.Status, len(heard))
+	if page = b.Open(w.URL(openid.PathLogout) + "?" + q.Encode()); page.Status != http.StatusFound || len(heard) != 1 {
+		t.Errorf("the second time: %d, heard %d times", page.Status, len(heard))
 	}
 }
 
@@ -432,10 +431,11 @@ func TestFrontChannelLogout(t *testing.T) {
 	b := w.Browser(t)
 	tokens := w.login(b)
 	q := url.Values{"id_token_hint": {text(tokens["id_token"])}, "post_logout_redirect_uri": {gone}}
-	resp, page := b.Open(w.URL(openid.PathLogout) + "?" + q.Encode())
-	if !strings.Contains(page, "sid="+text(tokens["session_state"])) || !strings.Contains(page, `href="`+gone+`"`) ||
-		!strings.Contains(resp.Header.Get("Content-Security-Policy"), "frame-src https://app.example.test") {
-		t.Errorf("%s\n%s", resp.Header.Get("Content-Security-Policy"), page)
+	page := b.Open(w.URL(openid.PathLogout) + "?" + q.Encode())
+	csp := page.Header.Get("Content-Security-Policy")
+	if !strings.Contains(page.Text, "sid="+text(tokens["session_state"])) || !strings.Contains(page.Text, `href="`+gone+`"`) ||
+		!strings.Contains(csp, "frame-src https://app.example.test") {
+		t.Errorf("%s\n%s", csp, page.Text)
 	}
 }
 

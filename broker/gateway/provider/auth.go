@@ -82,7 +82,9 @@ func (a Auth) choose(announced []string) (string, error) {
 // authenticate puts the proof into a request or its form. The assertions' audience is the issuer and nothing
 // else, so that no endpoint of another provider can use them (draft-ietf-oauth-rfc7523bis, section 4).
 func (p *Provider) authenticate(req *http.Request, r *ready, form url.Values) error {
-	form.Set("client_id", p.cfg.ClientID)
+	if r.method != BySecretBasic {
+		form.Set("client_id", p.cfg.ClientID)
+	}
 	switch r.method {
 	case BySVID:
 		svid, err := p.cfg.Auth.SVID(req.Context(), r.Issuer)
@@ -114,7 +116,6 @@ func (p *Provider) authenticateBySecret(req *http.Request, method string, form u
 	case method == BySecretPosted:
 		form.Set("client_secret", string(value.Reveal()))
 	default: // RFC 6749, section 2.3.1: both are form-encoded first
-		form.Del("client_id")
 		req.SetBasicAuth(url.QueryEscape(p.cfg.ClientID), url.QueryEscape(string(value.Reveal())))
 	}
 	return nil

@@ -271,8 +271,8 @@ func testPushed(t *testing.T) {
 		if _, _, err := p.Redeem(t.Context(), tx, s.Browser(t).Login(address, "alice")); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if resp, _ := s.Browser(t).Open(address); resp.StatusCode != http.StatusBadRequest {
-			t.Errorf("%s: a request_uri was good twice: %s", name, resp.Status)
+		if page := s.Browser(t).Open(address); page.Status != http.StatusBadRequest {
+			t.Errorf("%s: a request_uri was good twice: %d", name, page.Status)
 		}
 		s.Break(openid.PathPAR, providertest.Status(http.StatusServiceUnavailable, 0))
 		if address, _, err := p.AuthorizationURL(t.Context(), provider.Request{RedirectURI: callbackURI}); fault.KindOf(err) != fault.Unavailable || address != "" {

@@ -54,7 +54,7 @@ func (k *keys) VerifySignature(ctx context.Context, raw string) ([]byte, error) 
 	for _, alg := range asymmetric() {
 		algs = append(algs, jose.SignatureAlgorithm(alg))
 	}
-	jws, err := jose.ParseSigned(raw, algs)
+	jws, err := jose.ParseSignedCompact(raw, algs)
 	if err != nil || len(jws.Signatures) != 1 {
 		return nil, fmt.Errorf("not one signature: %w", err)
 	}

@@ -151,9 +151,8 @@ func testRefreshOutcomes(t *testing.T) {
 	if _, _, err := p.Refresh(t.Context(), fresh.Refresh, claims); provider.OutcomeOf(err) != provider.Ended {
 		t.Errorf("after reuse the family lives on: %v", err)
 	}
-	unreachable := open(t, s, func(c *provider.Config) { c.Timeout = 5 * time.Second })
 	s.Break(openid.PathDiscovery, providertest.Answer(func(m map[string]any) { m["token_endpoint"] = "https://" + closedPort(t) + "/token" }))
-	unreachable = open(t, s, nil)
+	unreachable := open(t, s, nil)
 	if _, _, err := unreachable.Refresh(deadline(t), fresh.Refresh, claims); provider.OutcomeOf(err) != provider.Transient {
 		t.Errorf("nobody listens: %v (%v)", provider.OutcomeOf(err), err)
 	}

@@ -1,7 +1,6 @@
 package providertest
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -40,19 +39,38 @@ func (b *Browser) stay(r *http.Request, _ []*http.Request) error {
 	return http.ErrUseLastResponse
 }
 
+// Page is what the browser ended at.
+type Page struct {
+	// Status and Header are those of the answer.
+	Status int
+	Header http.Header
+	// Text is its body.
+	Text string
+}
+
+// Location returns where the page sends the browser; nil means nowhere.
+func (p Page) Location() *url.URL {
+	target, err := url.Parse(p.Header.Get("Location"))
+	if err != nil || target.Host == "" {
+		return nil
+	}
+	return target
+}
+
 // Login opens address, types name and password (which is the name) into the login page as often as one
 // comes, and returns the query with which the provider sends the browser back.
 func (b *Browser) Login(address, name string) url.Values {
 	b.t.Helper()
-	resp, page := b.Open(address)
+	page := b.Open(address)
 	for range 3 {
-		field := b.hidden.FindStringSubmatch(page)
+		field := b.hidden.FindStringSubmatch(page.Text)
 		if field == nil {
 			break
 		}
-		resp, page = b.send(b.http.PostForm(b.issuer+"/login", url.Values{"request": {field[1]}, "username": {name}, "password": {name}}))
+		form := url.Values{"request": {field[1]}, "username": {name}, "password": {name}}
+		page = b.send(http.MethodPost, b.issuer+"/login", form.Encode())
 	}
-	return b.query(resp, page)
+	return b.query(page)
 }
 
 // Visit opens address and returns the query with which the provider sends the browser back at once.
@@ -61,29 +79,38 @@ func (b *Browser) Visit(address string) url.Values {
 	return b.query(b.Open(address))
 }
 
-// Open opens address, and returns the answer and its text.
-func (b *Browser) Open(address string) (*http.Response, string) {
+// Open opens address.
+func (b *Browser) Open(address string) Page {
 	b.t.Helper()
-	return b.send(b.http.Get(address))
+	return b.send(http.MethodGet, address, "")
 }
 
-func (b *Browser) send(resp *http.Response, err error) (*http.Response, string) {
+func (b *Browser) send(method, address, form string) Page {
 	b.t.Helper()
+	req, err := http.NewRequestWithContext(b.t.Context(), method, address, strings.NewReader(form))
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	if form != "" {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	resp, err := b.http.Do(req)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
-	if err = errors.Join(err, resp.Body.Close()); err != nil {
+	if err != nil {
 		b.t.Fatal(err)
 	}
-	return resp, string(body)
+	return Page{resp.StatusCode, resp.Header, string(body)}
 }
 
-func (b *Browser) query(resp *http.Response, page string) url.Values {
+func (b *Browser) query(page Page) url.Values {
 	b.t.Helper()
-	target, err := resp.Location()
-	if err != nil {
-		b.t.Fatalf("the provider sends nobody back: %s\n%s", resp.Status, page)
+	target := page.Location()
+	if target == nil {
+		b.t.Fatalf("the provider sends nobody back: %d\n%s", page.Status, page.Text)
 	}
 	return target.Query()
 }
