@@ -1,0 +1,130 @@
+// Package page writes the few pages that the gateway has of its own: the hop after a login, what went wrong,
+// and the end of a session. They speak German and English, hold no script, load nothing, and may not be framed
+// (RFC 9700, section 4.16).
+//
+// An operator's theme is a folder: its style.css is put into every page, and a template of the same name as one
+// of ours takes its place. What cannot be read or parsed ends the start.
+package page
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"strings"
+)
+
+//go:embed templates
+var ours embed.FS
+
+// maxStyle bounds the style, which every page carries.
+const maxStyle = 64 << 10
+
+// Pages writes pages in one theme. It is safe for concurrent use.
+type Pages struct {
+	templates *template.Template
+	policy    string // the Content-Security-Policy
+}
+
+// New returns the pages with a theme; nil means ours.
+func New(theme fs.FS) (*Pages, error) {
+	base, err := fs.Sub(ours, "templates")
+	if err != nil {
+		return nil, err
+	}
+	style, err := fs.ReadFile(base, "style.css")
+	if err != nil {
+		return nil, err
+	}
+	t, err := template.ParseFS(base, "*.html")
+	if err == nil && theme != nil {
+		style, err = themed(t, theme, style)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pages: %w", err)
+	}
+	sum := sha256.Sum256(style)
+	p := &Pages{policy: "default-src 'none'; img-src 'self' data:; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"}
+	// The hash is that of the style as it stands in the page, so nothing may be put around it or changed in it.
+	p.templates, err = t.New("style").Parse("<style>" + string(style) + "</style>")
+	return p, err
+}
+
+func themed(t *template.Template, theme fs.FS, style []byte) ([]byte, error) {
+	entries, err := fs.ReadDir(theme, ".")
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case name == "style.css":
+			if style, err = fs.ReadFile(theme, name); err != nil {
+				return nil, err
+			}
+			if len(style) > maxStyle || bytes.Contains(style, []byte("</")) || bytes.Contains(style, []byte("{{")) {
+				return nil, fmt.Errorf("%s: want at most 64 KiB of plain CSS", name)
+			}
+		case strings.HasSuffix(name, ".html"):
+			if t.Lookup(name) == nil {
+				return nil, fmt.Errorf("%s: there is no page of that name", name)
+			}
+			if _, err := t.ParseFS(theme, name); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return style, nil
+}
+
+// Hop leads on by a click or by itself. A browser that came from another site sends no Strict cookie with the
+// request that it is redirected to, but does with the one that a page of ours makes.
+func (p *Pages) Hop(w http.ResponseWriter, r *http.Request, to string) {
+	w.Header().Set("Refresh", "0; url="+to)
+	p.write(w, r, http.StatusOK, "hop.html", map[string]any{"To": to})
+}
+
+// Problem says what went wrong, with a way back. code is for who is asked for help.
+func (p *Pages) Problem(w http.ResponseWriter, r *http.Request, status int, code, back string) {
+	p.write(w, r, status, "problem.html", map[string]any{"Code": code, "Back": back, "Again": status >= http.StatusInternalServerError})
+}
+
+// LoggedOut says that the session is over here; alive that the provider's may not be.
+func (p *Pages) LoggedOut(w http.ResponseWriter, r *http.Request, back string, alive bool) {
+	p.write(w, r, http.StatusOK, "loggedout.html", map[string]any{"Back": back, "Alive": alive})
+}
+
+func (p *Pages) write(w http.ResponseWriter, r *http.Request, status int, name string, data map[string]any) {
+	data["Lang"] = language(r.Header.Get("Accept-Language"))
+	var body bytes.Buffer
+	if err := p.templates.ExecuteTemplate(&body, name, data); err != nil { // a theme's; ours are tested
+		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", p.policy)
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Add("Vary", "Accept-Language")
+	w.WriteHeader(status)
+	_, _ = w.Write(body.Bytes())
+}
+
+// language returns the first language of the list that we speak (RFC 9110, section 12.5.4), whatever its
+// weight: browsers send them in order.
+func language(accept string) string {
+	for part := range strings.SplitSeq(accept, ",") {
+		tag, _, _ := strings.Cut(strings.TrimSpace(part), ";")
+		primary, _, _ := strings.Cut(strings.ToLower(tag), "-")
+		if primary == "de" || primary == "en" {
+			return primary
+		}
+	}
+	return "en"
+}
