@@ -38,7 +38,7 @@ func (e *Error) HTTPStatus() int { return httpStatuses[e.Kind] }
 func WriteProblem(w http.ResponseWriter, err error) {
 	e := From(err)
 	code := e.HTTPStatus()
-	e.headers(w.Header())
+	e.WriteHeaders(w.Header())
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(Problem{
@@ -46,7 +46,8 @@ func WriteProblem(w http.ResponseWriter, err error) {
 	})
 }
 
-func (e *Error) headers(h http.Header) {
+// WriteHeaders writes what every refusal over HTTP carries, for doors that write a page of their own.
+func (e *Error) WriteHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	if e.Decision != "" {

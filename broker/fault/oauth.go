@@ -39,7 +39,7 @@ func (e *Error) OAuth() (status int, code string) {
 func WriteOAuth(w http.ResponseWriter, err error) {
 	e := From(err)
 	status, code := e.OAuth()
-	e.headers(w.Header())
+	e.WriteHeaders(w.Header())
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(map[string]string{"error": code, "error_description": describable(e.Message)})

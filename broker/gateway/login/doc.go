@@ -1,2 +1,19 @@
 // Package login logs browsers in at the OpenID provider.
+//
+//	GET /login      a navigation: a transaction begins, and the browser goes to the provider
+//	  … the user logs in, or was logged in already …
+//	GET /callback   the transaction ends, whatever the answer is; a session begins under a new id
+//
+// # What binds the two
+//
+// A transaction is kept here under a digest of its state, which only the provider and the browser know, and
+// sealed with a key that follows from the state: whoever reads the store can do nothing with it. It is taken
+// out once, also by an answer that is refused, and it names the browser that it was made for, by the digest of
+// a cookie: an answer that comes with another browser's cookie is refused (RFC 9700, sections 2.1.1 and 4.5.3),
+// so nobody can be logged in as somebody else by a link. One cookie serves all tabs of a browser; each tab has a
+// transaction of its own, eight of them at most.
+//
+// # Where it leads
+//
+// [ReturnTo] decides when a login begins, and what it decided stands in the transaction, not in an address.
 package login

@@ -1,0 +1,249 @@
+package login
+
+import (
+	"cmp"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/gateway/page"
+	"github.com/intercom-broker/intercom/broker/gateway/provider"
+	"github.com/intercom-broker/intercom/broker/gateway/route"
+	"github.com/intercom-broker/intercom/broker/gateway/session"
+)
+
+// Handler is the way in. All fields without a default are required.
+type Handler struct {
+	Provider *provider.Provider
+	Sessions *session.Manager
+	Store    Store
+	Pages    *page.Pages
+	Origins  route.Origins
+	// Prefix is where the gateway's own paths begin; empty means /bff.
+	Prefix string
+	// Home is where a browser goes that names no place; empty means /.
+	Home string
+	// Claims are the names of the claims that a session keeps, and a page may see.
+	Claims []string
+	// Groups is the claim that lists the user's groups; empty means groups.
+	Groups string
+	// Lax gives the session cookie SameSite=Lax, for deployments where Strict does not fit.
+	Lax bool
+	// Starts bounds how many logins an address may begin; nil bounds nothing.
+	Starts *Starts
+	// Log may be nil.
+	Log *slog.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// The reasons for which a login does not begin, or does not end well.
+const (
+	ReasonNavigation = "login_not_a_navigation"
+	ReasonBrowser    = "login_other_browser"
+	ReasonUnknown    = "login_unknown"
+)
+
+func (h *Handler) prefix() string { return cmp.Or(h.Prefix, "/bff") }
+func (h *Handler) home() string   { return cmp.Or(h.Home, "/") }
+
+func (h *Handler) now() time.Time {
+	if h.Now != nil {
+		return h.Now()
+	}
+	return time.Now()
+}
+
+func (h *Handler) log() *slog.Logger {
+	if h.Log != nil {
+		return h.Log
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+// Mount adds the two routes.
+func (h *Handler) Mount(mux *http.ServeMux) {
+	mux.HandleFunc("GET "+h.prefix()+"/login", h.begin)
+	mux.HandleFunc("GET "+h.prefix()+"/callback", h.end)
+}
+
+// begin sends the browser to the provider. Only a navigation can go there and come back: a script that
+// fetches this address gets an answer, and no transaction.
+func (h *Handler) begin(w http.ResponseWriter, r *http.Request) {
+	o, ok := h.Origins.Of(r)
+	switch {
+	case !ok:
+		fault.WriteProblem(w, fault.New(fault.NotFound, "origin_unknown", "this host is none of ours"))
+		return
+	case r.Header.Get("Sec-Fetch-Mode") != "navigate":
+		fault.WriteProblem(w, fault.New(fault.InvalidRequest, ReasonNavigation, "a login begins with a navigation: set location to this address"))
+		return
+	}
+	to, err := h.start(w, r, o)
+	if err != nil {
+		h.refuse(w, r, err)
+		return
+	}
+	private(w.Header())
+	http.Redirect(w, r, to, http.StatusFound)
+}
+
+func (h *Handler) start(w http.ResponseWriter, r *http.Request, o route.Origin) (string, error) {
+	if err := h.Starts.spend(r, h.now()); err != nil {
+		return "", err
+	}
+	q := r.URL.Query()
+	request := provider.Request{RedirectURI: o.URL + h.prefix() + "/callback", Prompt: q.Get("prompt"), Locales: q.Get("ui_locales")}
+	if acr := q.Get("acr"); acr != "" && len(acr) <= 128 {
+		request.ACR = []string{acr}
+	}
+	to, begun, err := h.Provider.AuthorizationURL(r.Context(), request)
+	if err != nil {
+		return "", err
+	}
+	browser := h.browser(w, r, o)
+	t := transaction{Transaction: begun, Browser: digest(browser), Origin: o.URL, ReturnTo: ReturnTo(o, q.Get("return_to"), h.home())}
+	sealed, err := t.seal()
+	if err != nil {
+		return "", err
+	}
+	return to, h.Store.Put(r.Context(), t.Browser, key(string(t.State.Reveal())), sealed)
+}
+
+// end is where the provider sends the browser. The transaction is over with it, whatever comes of it.
+func (h *Handler) end(w http.ResponseWriter, r *http.Request) {
+	o, ok := h.Origins.Of(r)
+	if !ok {
+		fault.WriteProblem(w, fault.New(fault.NotFound, "origin_unknown", "this host is none of ours"))
+		return
+	}
+	query := r.URL.Query()
+	t, err := h.take(r, o, query)
+	if fault.From(err).Reason == ReasonUnknown && h.alive(r, o) {
+		private(w.Header())
+		http.Redirect(w, r, h.home(), http.StatusSeeOther) // another tab was faster, or the button for back
+		return
+	}
+	if err == nil {
+		err = h.finish(w, r, o, t, query)
+	}
+	switch {
+	case err == nil, provider.Silent(err): // nobody is logged in, and that is an answer
+		h.lead(w, r, t.ReturnTo)
+	default:
+		h.refuse(w, r, err)
+	}
+}
+
+// take returns the transaction of an answer, if it is this browser's.
+func (h *Handler) take(r *http.Request, o route.Origin, query url.Values) (t transaction, err error) {
+	unknown := fault.New(fault.InvalidRequest, ReasonUnknown, "no such login is under way")
+	state := query.Get("state")
+	if state == "" || len(query["state"]) > 1 || len(state) > 512 {
+		return t, unknown
+	}
+	sealed, err := h.Store.Take(r.Context(), key(state))
+	if err != nil {
+		return t, err
+	}
+	if sealed == nil {
+		return t, unknown
+	}
+	if t, err = open(state, sealed); err != nil {
+		return t, unknown.Because(err)
+	}
+	if t.Origin != o.URL || !t.isOf(r, o) {
+		return t, fault.New(fault.InvalidRequest, ReasonBrowser, "this login was begun in another browser")
+	}
+	return t, nil
+}
+
+// finish redeems the code and begins the session, under an id that nobody has seen before.
+func (h *Handler) finish(w http.ResponseWriter, r *http.Request, o route.Origin, t transaction, query url.Values) error {
+	tokens, claims, err := h.Provider.Redeem(r.Context(), t.Transaction, query)
+	if err != nil {
+		return err
+	}
+	s, err := h.session(o, tokens, claims)
+	if err != nil {
+		return err
+	}
+	before, had := session.FindID(r, Cookie(o))
+	id, _, err := h.Sessions.Create(r.Context(), s)
+	if err != nil {
+		return err
+	}
+	if had {
+		h.replace(r, before)
+	}
+	http.SetCookie(w, h.cookie(o, id.Cookie()))
+	return nil
+}
+
+// session is what a login says, as far as it is kept.
+func (h *Handler) session(o route.Origin, tokens provider.Tokens, claims provider.Claims) (session.Session, error) {
+	var all map[string]json.RawMessage
+	if err := claims.Decode(&all); err != nil {
+		return session.Session{}, err
+	}
+	s := session.Session{
+		Origin: o.URL, Issuer: claims.Issuer, Subject: claims.Subject, SID: claims.SID, AuthTime: claims.AuthTime, ACR: claims.ACR,
+		ProviderEnd: tokens.RefreshExpiry, Claims: map[string]json.RawMessage{},
+		Tokens: session.Tokens{Access: tokens.Access, Refresh: tokens.Refresh, ID: tokens.ID, Issued: h.now(), Expiry: tokens.Expiry},
+	}
+	for _, name := range h.Claims {
+		if v, ok := all[name]; ok {
+			s.Claims[name] = v
+		}
+	}
+	_ = json.Unmarshal(all[cmp.Or(h.Groups, "groups")], &s.Groups) // none, or not a list: in no group
+	return s, nil
+}
+
+// replace ends the session that the browser had: its cookie is gone, so nobody could end it later.
+func (h *Handler) replace(r *http.Request, before session.ID) {
+	old, err := h.Sessions.Get(r.Context(), before)
+	if err == nil {
+		err = h.Sessions.End(r.Context(), old, session.ReasonLogout)
+	}
+	if err != nil && fault.KindOf(err) != fault.Unauthenticated {
+		h.log().WarnContext(r.Context(), "the session before a login is left to its end", "error", err)
+	}
+}
+
+func (h *Handler) alive(r *http.Request, o route.Origin) bool {
+	id, ok := session.FindID(r, Cookie(o))
+	if !ok {
+		return false
+	}
+	_, err := h.Sessions.Get(r.Context(), id)
+	return err == nil
+}
+
+// lead sends the browser on. One that came from a provider on another site would not send its new Strict cookie
+// along with a redirect; it does with what a page of ours leads to. A frame needs no hop, and cannot show one.
+func (h *Handler) lead(w http.ResponseWriter, r *http.Request, to string) {
+	if r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Header.Get("Sec-Fetch-Dest") != "iframe" && !h.Lax {
+		h.Pages.Hop(w, r, to)
+		return
+	}
+	private(w.Header())
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// refuse shows a page: who is here navigated.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	e := fault.From(err)
+	h.log().WarnContext(r.Context(), "a login failed", "reason", e.Code(), "error", err)
+	e.WriteHeaders(w.Header())
+	h.Pages.Problem(w, r, e.HTTPStatus(), e.Code(), h.prefix()+"/login")
+}
+
+func private(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+}

@@ -1,0 +1,394 @@
+package login_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker/embedded/openid"
+	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/gateway/login"
+	"github.com/intercom-broker/intercom/broker/gateway/page"
+	"github.com/intercom-broker/intercom/broker/gateway/provider"
+	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
+	"github.com/intercom-broker/intercom/broker/gateway/route"
+	"github.com/intercom-broker/intercom/broker/gateway/session"
+	"github.com/intercom-broker/intercom/broker/secret"
+)
+
+// world is a gateway's way in, on a real provider.
+type world struct {
+	*login.Handler
+	idp *providertest.Server
+	mux *http.ServeMux
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	idp := providertest.New(t, openid.Config{Clients: []openid.Client{{
+		ID: "gateway", Secret: secret.FromString("s3cret"), RedirectURIs: []string{"https://icom.test/bff/callback", "https://app.test/bff/callback"},
+	}}})
+	p, err := provider.Open(t.Context(), provider.Config{
+		Issuer: idp.Issuer(), ClientID: "gateway", Scopes: []string{"profile", "groups"}, RootCAs: idp.RootCAs(), Auth: provider.Auth{Secret: func(context.Context) (secret.Value, error) { return secret.FromString("s3cret"), nil }},
+	})
+	must(t, err)
+	pages, err := page.New(nil)
+	must(t, err)
+	sessions := session.New(session.Config{Store: session.NewMemory(nil)})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- sessions.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-ended })
+	w := &world{idp: idp, mux: http.NewServeMux(), Handler: &login.Handler{
+		Provider: p, Sessions: sessions, Store: login.NewMemory(nil), Pages: pages, Claims: []string{"name"}, Starts: &login.Starts{},
+		Origins: route.Origins{{URL: "https://icom.test", ReturnTo: []string{"https://portal.test"}}, {URL: "https://app.test"}},
+	}}
+	w.Mount(w.mux)
+	return w
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tab is a browser as the gateway sees it, and the one that it sends to the provider.
+type tab struct {
+	w       *world
+	at      *providertest.Browser
+	host    string
+	cookies map[string]*http.Cookie
+}
+
+func (w *world) browser(t *testing.T) *tab {
+	return &tab{w: w, at: w.idp.Browser(t), host: "icom.test", cookies: map[string]*http.Cookie{}}
+}
+
+// get navigates; headers are "Name: value".
+func (b *tab) get(target string, headers ...string) *http.Response {
+	r := httptest.NewRequest(http.MethodGet, target, nil)
+	r.Host = b.host
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
+	r.Header.Set("Sec-Fetch-Dest", "document")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		r.Header.Set(name, value)
+	}
+	for _, c := range b.cookies {
+		r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
+	}
+	rec := httptest.NewRecorder()
+	b.w.mux.ServeHTTP(rec, r)
+	res := rec.Result()
+	for _, c := range res.Cookies() {
+		if b.cookies[c.Name] = c; c.MaxAge < 0 {
+			delete(b.cookies, c.Name)
+		}
+	}
+	return res
+}
+
+// begin goes to the login and returns where the provider is.
+func (b *tab) begin(t *testing.T, query string) string {
+	t.Helper()
+	res := b.get("/bff/login?" + query)
+	if res.StatusCode != http.StatusFound {
+		t.Fatalf("login: %d", res.StatusCode)
+	}
+	return res.Header.Get("Location")
+}
+
+// login logs alice in and returns the last answer.
+func (b *tab) login(t *testing.T, query string) *http.Response {
+	t.Helper()
+	return b.get("/bff/callback?" + b.at.Login(b.begin(t, query), "alice").Encode())
+}
+
+// session is the one that the browser has.
+func (b *tab) session(t *testing.T) (session.Session, error) {
+	t.Helper()
+	c := b.cookies["__Host-Http-ic"]
+	if c == nil {
+		return session.Session{}, errors.New("no cookie")
+	}
+	id, ok := session.ParseID(c.Value)
+	if !ok {
+		t.Fatalf("cookie %q", c.Value)
+	}
+	return b.w.Sessions.Get(t.Context(), id)
+}
+
+func TestLogin(t *testing.T) {
+	b := newWorld(t).browser(t)
+	res := b.login(t, "return_to="+url.QueryEscape("/orders?x=1"))
+	if res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/orders?x=1" {
+		t.Fatalf("%d to %q", res.StatusCode, res.Header.Get("Location"))
+	}
+	s, err := b.session(t)
+	must(t, err)
+	if s.Issuer != b.w.idp.Issuer() || s.Subject != "alice" || s.SID == "" || len(s.Groups) != 1 || s.Groups[0] != "staff" || s.Origin != "https://icom.test" ||
+		string(s.Claims["name"]) != `"Alice Example"` || len(s.Claims) != 1 || s.ProviderEnd.IsZero() || s.Tokens.Refresh.IsZero() || s.Tokens.ID.IsZero() {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestFromAnotherSite: the new Strict cookie would not come with a redirect, so a page of ours stands between.
+func TestFromAnotherSite(t *testing.T) {
+	w := newWorld(t)
+	for _, c := range []struct {
+		dest   string
+		lax    bool
+		status int
+	}{{"document", false, http.StatusOK}, {"document", true, http.StatusSeeOther}, {"iframe", false, http.StatusSeeOther}} {
+		w.Lax = c.lax
+		b := w.browser(t)
+		back := b.at.Login(b.begin(t, "return_to=/orders"), "alice")
+		res := b.get("/bff/callback?"+back.Encode(), "Sec-Fetch-Site: cross-site", "Sec-Fetch-Dest: "+c.dest)
+		if res.StatusCode != c.status || c.status == http.StatusOK && res.Header.Get("Refresh") != "0; url=/orders" {
+			t.Errorf("%+v: %d, %v", c, res.StatusCode, res.Header)
+		}
+	}
+}
+
+func TestConformance(t *testing.T) {
+	for id, test := range map[string]func(*testing.T, *world){
+		"FLOW-3": otherBrowser, "FLOW-4": callbackTwice, "FLOW-8": silent, "FLOW-13": neverTemporary, "FLOW-14": nowhereElse,
+		"SESS-1": cookieAttributes, "SESS-2": cookieIsOpaque, "SESS-4": newIDAtLogin, "SESS-12": manyTransactions, "CSRF-4": loginCSRF, "FRM-1": notFramed, "BCL-12": logoutWhileLoggingIn,
+	} {
+		t.Run(id, func(t *testing.T) { test(t, newWorld(t)) })
+	}
+}
+
+func otherBrowser(t *testing.T, w *world) {
+	mallory, victim := w.browser(t), w.browser(t)
+	back := mallory.at.Login(mallory.begin(t, ""), "bob")
+	victim.begin(t, "") // it has a binding cookie of its own
+	if res := victim.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusBadRequest || victim.cookies["__Host-Http-ic"] != nil {
+		t.Errorf("the victim gets %d", res.StatusCode)
+	}
+	if res := mallory.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusBadRequest {
+		t.Errorf("a transaction that was tried elsewhere is good for %d", res.StatusCode)
+	}
+}
+
+// TestEachOriginHasItsOwnLogin: what begins at one origin does not end at another.
+func TestEachOriginHasItsOwnLogin(t *testing.T) {
+	b := newWorld(t).browser(t)
+	back := b.at.Login(b.begin(t, ""), "alice")
+	b.host = "app.test"
+	if res := b.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusBadRequest || b.cookies["__Host-Http-ic"] != nil {
+		t.Errorf("%d", res.StatusCode)
+	}
+}
+
+func callbackTwice(t *testing.T, w *world) {
+	b := w.browser(t)
+	back := b.at.Login(b.begin(t, "return_to=/orders"), "alice").Encode()
+	if res := b.get("/bff/callback?" + back); res.StatusCode != http.StatusSeeOther {
+		t.Fatalf("first: %d", res.StatusCode)
+	}
+	if res := b.get("/bff/callback?" + back); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/" {
+		t.Errorf("again, logged in: %d to %q", res.StatusCode, res.Header.Get("Location"))
+	}
+	delete(b.cookies, "__Host-Http-ic")
+	if res := b.get("/bff/callback?" + back); res.StatusCode != http.StatusBadRequest {
+		t.Errorf("again, not logged in: %d", res.StatusCode)
+	}
+	refused := w.browser(t)
+	state := url.Values{"state": {stateOf(t, refused.begin(t, ""))}, "error": {"access_denied"}, "iss": {w.idp.Issuer()}}
+	if res := refused.get("/bff/callback?" + state.Encode()); res.StatusCode != http.StatusForbidden {
+		t.Errorf("refused: %d", res.StatusCode)
+	}
+	if res := refused.get("/bff/callback?" + state.Encode()); res.StatusCode != http.StatusBadRequest {
+		t.Errorf("refused again: %d", res.StatusCode)
+	}
+}
+
+func stateOf(t *testing.T, address string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	must(t, err)
+	return u.Query().Get("state")
+}
+
+func silent(t *testing.T, w *world) {
+	b := w.browser(t)
+	back := b.at.Visit(b.begin(t, "prompt=none&return_to=/orders"))
+	res := b.get("/bff/callback?" + back.Encode())
+	if res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/orders" || b.cookies["__Host-Http-ic"] != nil {
+		t.Errorf("nobody is logged in: %d to %q", res.StatusCode, res.Header.Get("Location"))
+	}
+	b.login(t, "")
+	delete(b.cookies, "__Host-Http-ic")
+	back = b.at.Visit(b.begin(t, "prompt=none&return_to=/orders"))
+	if res := b.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusSeeOther || b.cookies["__Host-Http-ic"] == nil {
+		t.Errorf("alice is logged in: %d", res.StatusCode)
+	}
+}
+
+func neverTemporary(t *testing.T, w *world) {
+	b := w.browser(t)
+	if res := b.get("/bff/login"); res.StatusCode != http.StatusFound {
+		t.Errorf("login: %d", res.StatusCode)
+	}
+	if res := b.login(t, ""); res.StatusCode != http.StatusSeeOther {
+		t.Errorf("callback: %d", res.StatusCode)
+	}
+}
+
+func nowhereElse(t *testing.T, w *world) {
+	for _, to := range append(elsewhere, "https://portal.test.evil.test/") {
+		b := w.browser(t)
+		if res := b.login(t, "return_to="+url.QueryEscape(to)); res.Header.Get("Location") != "/" {
+			t.Errorf("%q leads to %q", to, res.Header.Get("Location"))
+		}
+	}
+	b := w.browser(t)
+	if res := b.login(t, "return_to="+url.QueryEscape("https://portal.test/x")); res.Header.Get("Location") != "https://portal.test/x" {
+		t.Errorf("an origin that is allowed: %q", res.Header.Get("Location"))
+	}
+}
+
+func cookieAttributes(t *testing.T, w *world) {
+	b := w.browser(t)
+	b.login(t, "")
+	for name, site := range map[string]http.SameSite{"__Host-Http-ic": http.SameSiteStrictMode, "__Host-Http-ic-tx": http.SameSiteLaxMode} {
+		c := b.cookies[name]
+		if c == nil || !c.Secure || !c.HttpOnly || c.Path != "/" || c.Domain != "" || c.SameSite != site {
+			t.Errorf("%s: %+v", name, c)
+		}
+	}
+	if c := b.cookies["__Host-Http-ic-tx"]; c.MaxAge != 600 {
+		t.Errorf("the binding cookie lives for %d s", c.MaxAge)
+	}
+}
+
+func cookieIsOpaque(t *testing.T, w *world) {
+	b := w.browser(t)
+	b.login(t, "")
+	total := 0
+	for _, c := range b.cookies {
+		if total += len(c.String()); strings.Contains(c.Value, ".") || strings.HasPrefix(c.Value, "eyJ") {
+			t.Errorf("%s holds %q", c.Name, c.Value)
+		}
+	}
+	if total > 1024 {
+		t.Errorf("%d bytes of cookies", total)
+	}
+}
+
+func newIDAtLogin(t *testing.T, w *world) {
+	b := w.browser(t)
+	planted := session.NewID().Cookie()
+	b.cookies["__Host-Http-ic"] = &http.Cookie{Name: "__Host-Http-ic", Value: planted}
+	b.login(t, "")
+	first := b.cookies["__Host-Http-ic"].Value
+	if first == planted {
+		t.Fatal("a planted id was adopted")
+	}
+	b.login(t, "")
+	if second := b.cookies["__Host-Http-ic"].Value; second == first {
+		t.Error("the id is the same after another login")
+	}
+	old, _ := session.ParseID(first)
+	if _, err := w.Sessions.Get(t.Context(), old); !errors.Is(err, fault.Unauthenticated) {
+		t.Errorf("the session before lives on: %v", err)
+	}
+}
+
+func manyTransactions(t *testing.T, w *world) {
+	b := w.browser(t)
+	var oldest, newest string
+	for i := range 50 {
+		if newest = b.begin(t, "return_to=/newest"); i == 0 {
+			oldest = newest
+		}
+	}
+	if len(b.cookies) != 1 {
+		t.Errorf("%d cookies after 50 logins", len(b.cookies))
+	}
+	if res := b.get("/bff/callback?" + b.at.Login(oldest, "alice").Encode()); res.StatusCode != http.StatusBadRequest {
+		t.Errorf("the oldest: %d", res.StatusCode)
+	}
+	if res := b.get("/bff/callback?" + b.at.Visit(newest).Encode()); res.Header.Get("Location") != "/newest" {
+		t.Errorf("the newest: %d", res.StatusCode)
+	}
+}
+
+// loginCSRF: neither a form nor an image nor a fetch on another site begins a login, and none without its cookie
+// is finished.
+func loginCSRF(t *testing.T, w *world) {
+	b := w.browser(t)
+	for _, mode := range []string{"no-cors", "cors", ""} {
+		if res := b.get("/bff/login", "Sec-Fetch-Mode: "+mode); res.StatusCode != http.StatusBadRequest || len(b.cookies) > 0 {
+			t.Errorf("mode %q: %d, %d cookies", mode, res.StatusCode, len(b.cookies))
+		}
+	}
+	back := b.at.Login(b.begin(t, ""), "alice")
+	b.cookies = map[string]*http.Cookie{}
+	if res := b.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusBadRequest || len(b.cookies) > 0 {
+		t.Errorf("without the cookie: %d", res.StatusCode)
+	}
+}
+
+func notFramed(t *testing.T, w *world) {
+	b := w.browser(t)
+	res := b.get("/bff/callback?state=none")
+	if !strings.Contains(res.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'") || res.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%v", res.Header)
+	}
+}
+
+// logoutWhileLoggingIn: a logout that comes before the session is stored wins.
+func logoutWhileLoggingIn(t *testing.T, w *world) {
+	b := w.browser(t)
+	b.login(t, "")
+	s, err := b.session(t)
+	must(t, err)
+	back := b.at.Visit(b.begin(t, "")) // the same provider session, on its way
+	_, err = w.Sessions.Logout(t.Context(), session.Logout{Issuer: s.Issuer, SID: s.SID, IssuedAt: time.Now()})
+	must(t, err)
+	if res := b.get("/bff/callback?" + back.Encode()); res.StatusCode == http.StatusSeeOther {
+		t.Error("a session began that was over already")
+	}
+}
+
+func TestStartsAreBounded(t *testing.T) {
+	b := newWorld(t).browser(t)
+	var refused int
+	for range 150 {
+		if res := b.get("/bff/login"); res.StatusCode == http.StatusTooManyRequests && res.Header.Get("Retry-After") != "" {
+			refused++
+		}
+	}
+	if refused < 40 {
+		t.Errorf("%d of 150 refused", refused)
+	}
+}
+
+func TestUnknownHost(t *testing.T) {
+	b := newWorld(t).browser(t)
+	b.host = "evil.test"
+	if res := b.get("/bff/login"); res.StatusCode != http.StatusNotFound {
+		t.Errorf("%d", res.StatusCode)
+	}
+}
+
+// TestProviderAway: a clear page, and no loop.
+func TestProviderAway(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser(t)
+	back := b.at.Login(b.begin(t, ""), "alice")
+	w.idp.Break("/token", providertest.Status(http.StatusServiceUnavailable, 0))
+	if res := b.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
+		t.Errorf("%d %v", res.StatusCode, res.Header)
+	}
+}

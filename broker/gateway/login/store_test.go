@@ -1,0 +1,76 @@
+package login_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker/gateway/login"
+	"github.com/intercom-broker/intercom/broker/kv"
+	"github.com/intercom-broker/intercom/deploy/stack"
+)
+
+func TestMain(m *testing.M) { stack.Main(m) }
+
+// TestStores holds each store to what a login needs of it; the shared ones are real servers.
+func TestStores(t *testing.T) {
+	for name, open := range map[string]func(*testing.T) login.Store{
+		"memory": func(*testing.T) login.Store { return login.NewMemory(nil) },
+		"redis": func(t *testing.T) login.Store {
+			return shared(t, kv.Config{Addresses: []string{stack.Redis(t).Addr}})
+		},
+		"cluster": func(t *testing.T) login.Store {
+			return shared(t, kv.Config{Addresses: stack.StartRedisCluster(t).Addrs, Cluster: true})
+		},
+	} {
+		t.Run(name, func(t *testing.T) { checkStore(t, open(t)) })
+	}
+}
+
+func shared(t *testing.T, c kv.Config) login.Store {
+	t.Helper()
+	client, err := kv.Open(c, kv.Options{})
+	must(t, err)
+	t.Cleanup(client.Close)
+	return login.NewShared(client)
+}
+
+func checkStore(t *testing.T, s login.Store) {
+	mine, other := [32]byte{1}, [32]byte{2}
+	take := func(key string) string {
+		t.Helper()
+		got, err := s.Take(t.Context(), key)
+		must(t, err)
+		return string(got)
+	}
+	must(t, s.Put(t.Context(), other, "others", []byte("others")))
+	for i := range 12 {
+		key := fmt.Sprintf("mine-%d", i)
+		must(t, s.Put(t.Context(), mine, key, []byte(key)))
+	}
+	for i := range 12 {
+		key, want := fmt.Sprintf("mine-%d", i), ""
+		if i >= 4 {
+			want = key
+		}
+		if got := take(key); got != want {
+			t.Errorf("%s: %q", key, got)
+		}
+		if got := take(key); got != "" {
+			t.Errorf("%s: taken twice", key)
+		}
+	}
+	if got := take("others"); got != "others" {
+		t.Errorf("another browser's: %q", got)
+	}
+}
+
+func TestMemoryForgets(t *testing.T) {
+	now := time.Now()
+	s := login.NewMemory(func() time.Time { return now })
+	must(t, s.Put(t.Context(), [32]byte{}, "key", []byte("value")))
+	now = now.Add(login.Life)
+	if got, err := s.Take(t.Context(), "key"); got != nil || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+}
