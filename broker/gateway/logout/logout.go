@@ -1,0 +1,253 @@
+package logout
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/gateway/page"
+	"github.com/intercom-broker/intercom/broker/gateway/provider"
+	"github.com/intercom-broker/intercom/broker/gateway/route"
+	"github.com/intercom-broker/intercom/broker/gateway/session"
+	"github.com/intercom-broker/intercom/broker/secret"
+)
+
+// Handler is the way out. All fields without a default are required.
+type Handler struct {
+	Provider *provider.Provider
+	Sessions *session.Manager
+	Pages    *page.Pages
+	Origins  route.Origins
+	// Cookie returns the name of an origin's session cookie, and Forget takes that cookie back.
+	Cookie func(route.Origin) string
+	Forget func(http.ResponseWriter, route.Origin)
+	// CheckCSRF refuses what another site has caused; token is what the request carries, header or form.
+	CheckCSRF func(r *http.Request, o route.Origin, id session.ID, token string) error
+	// PublicName is the session's name that links carry.
+	PublicName func(session.ID) string
+	// ReturnTo decides where a logout may lead.
+	ReturnTo func(o route.Origin, raw, otherwise string) string
+	// Prefix is where the gateway's own paths begin; empty means /bff.
+	Prefix string
+	// Home is where a logout leads that names no place; empty means /.
+	Home string
+	// HeaderCSRF carries the token; required.
+	HeaderCSRF string
+	// FrontChannel turns the provider's frames on.
+	FrontChannel bool
+	// Later runs what nobody waits for; nil means a goroutine of its own, ten seconds long.
+	Later func(func(context.Context))
+	// Log may be nil.
+	Log *slog.Logger
+	// Failures bounds forged logout tokens; nil bounds nothing.
+	Failures *Failures
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// The reasons for which a logout does not happen.
+const (
+	ReasonName   = "logout_not_this_session"
+	ReasonIssuer = "logout_issuer"
+)
+
+func (h *Handler) prefix() string { return cmp.Or(h.Prefix, "/bff") }
+func (h *Handler) home() string   { return cmp.Or(h.Home, "/") }
+
+func (h *Handler) now() time.Time {
+	if h.Now != nil {
+		return h.Now()
+	}
+	return time.Now()
+}
+
+func (h *Handler) log() *slog.Logger {
+	if h.Log != nil {
+		return h.Log
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+// Mount adds the routes. Other methods are answered 405 by mux.
+func (h *Handler) Mount(mux *http.ServeMux) {
+	mux.HandleFunc("POST "+h.prefix()+"/logout", h.at(h.post))
+	mux.HandleFunc("GET "+h.prefix()+"/logout", h.at(h.link))
+	mux.HandleFunc("GET "+h.prefix()+"/logout/return", h.at(h.back))
+	mux.HandleFunc("POST "+h.prefix()+"/backchannel-logout", h.backchannel)
+	if h.FrontChannel {
+		mux.HandleFunc("GET "+h.prefix()+"/frontchannel-logout", h.at(h.frontchannel))
+	}
+}
+
+// at hands a route the origin that it was called at.
+func (h *Handler) at(next func(http.ResponseWriter, *http.Request, route.Origin)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		o, ok := h.Origins.Of(r)
+		if !ok {
+			fault.WriteProblem(w, fault.New(fault.NotFound, "origin_unknown", "this host is none of ours"))
+			return
+		}
+		next(w, r, o)
+	}
+}
+
+// maxForm bounds what a logout sends.
+const maxForm = 16 << 10
+
+// post is the logout of a page, by fetch or by a form.
+func (h *Handler) post(w http.ResponseWriter, r *http.Request, o route.Origin) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	id, held := session.FindID(r, h.Cookie(o))
+	if !held {
+		h.done(w, r, o, session.Ended{})
+		return
+	}
+	token := r.Header.Get(h.HeaderCSRF)
+	if token == "" {
+		token = r.PostFormValue("csrf_token")
+	}
+	if err := h.CheckCSRF(r, o, id, token); err != nil {
+		fault.WriteProblem(w, err)
+		return
+	}
+	h.end(w, r, o, id)
+}
+
+// link is the logout of an address. Any site can lead a browser to one, so the address names the session.
+func (h *Handler) link(w http.ResponseWriter, r *http.Request, o route.Origin) {
+	id, held := session.FindID(r, h.Cookie(o))
+	switch {
+	case !held:
+		h.done(w, r, o, session.Ended{})
+	case r.URL.Query().Get("sid") != h.PublicName(id):
+		h.Pages.Problem(w, r, http.StatusForbidden, ReasonName, h.home())
+	default:
+		h.end(w, r, o, id)
+	}
+}
+
+// end ends the session here, and leads to the provider.
+func (h *Handler) end(w http.ResponseWriter, r *http.Request, o route.Origin, id session.ID) {
+	s, err := h.Sessions.Get(r.Context(), id)
+	gone, over := asEnded(err)
+	switch {
+	case err == nil:
+		if err := h.Sessions.End(r.Context(), s, session.ReasonLogout); err != nil {
+			fault.WriteProblem(w, err) // the cookie stays: the user may try again
+			return
+		}
+		gone = session.EndOf(s, session.ReasonLogout, h.now())
+		h.revoke(r.Context(), s)
+	case !over && fault.KindOf(err) != fault.Unauthenticated:
+		fault.WriteProblem(w, err)
+		return
+	}
+	h.Forget(w, o)
+	h.done(w, r, o, gone)
+}
+
+// asEnded returns the tombstone, of a session that was ended from elsewhere a moment ago: its hint still helps.
+func asEnded(err error) (session.Ended, bool) {
+	e, ok := err.(*session.Ended) //nolint:errorlint // a manager returns it as it is
+	if !ok {
+		return session.Ended{}, false
+	}
+	return *e, true
+}
+
+// revoke takes the refresh token back, when the browser is on its way.
+func (h *Handler) revoke(ctx context.Context, s session.Session) {
+	if s.Tokens.Refresh.IsZero() {
+		return
+	}
+	h.later(ctx, func(ctx context.Context) {
+		if err := h.Provider.Revoke(ctx, s.Tokens.Refresh); err != nil {
+			h.log().WarnContext(ctx, "a refresh token is left to its end at the provider", "error", err)
+		}
+	})
+}
+
+const laterTimeout = 10 * time.Second
+
+func (h *Handler) later(ctx context.Context, do func(context.Context)) {
+	if h.Later != nil {
+		h.Later(do)
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, laterTimeout)
+		defer cancel()
+		do(ctx)
+	}()
+}
+
+// done leads on: a form or a link is sent to the provider, a script is told where to go.
+func (h *Handler) done(w http.ResponseWriter, r *http.Request, o route.Origin, gone session.Ended) {
+	to := ""
+	var err error
+	if !gone.At.IsZero() {
+		to, err = h.endSessionURL(w, r, o, gone.Hint)
+	}
+	if err != nil && fault.KindOf(err) != fault.Unsupported {
+		h.log().WarnContext(r.Context(), "a logout does not reach the provider", "error", err)
+	}
+	private(w.Header())
+	switch {
+	case r.Header.Get("Sec-Fetch-Mode") != "navigate":
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(answer{LogoutURL: to, ProviderSession: alive(err)})
+	case to != "":
+		http.Redirect(w, r, to, http.StatusSeeOther)
+	default:
+		h.Pages.LoggedOut(w, r, h.home(), err != nil)
+	}
+}
+
+// answer is what a script gets.
+type answer struct {
+	// LogoutURL is where to navigate, so that the user is logged out at the provider too; empty: nowhere.
+	LogoutURL string `json:"logout_url"`
+	// ProviderSession is "unknown" when the provider could not be told.
+	ProviderSession string `json:"provider_session,omitempty"`
+}
+
+func alive(err error) string {
+	if err != nil {
+		return "unknown"
+	}
+	return ""
+}
+
+// endSessionURL returns where the provider ends its session, and remembers where that leads.
+func (h *Handler) endSessionURL(w http.ResponseWriter, r *http.Request, o route.Origin, hint secret.Value) (string, error) {
+	t := newTrip(h.ReturnTo(o, r.FormValue("return_to"), h.home()))
+	to, err := h.Provider.EndSessionURL(hint, o.URL+h.prefix()+"/logout/return", t.state)
+	if err != nil {
+		return "", err
+	}
+	http.SetCookie(w, t.cookie())
+	return to, nil
+}
+
+// back is where the provider sends the browser. Its state says that it was we who sent it there (RP-Initiated
+// Logout 1.0, section 3); without it nothing happens but the way home.
+func (h *Handler) back(w http.ResponseWriter, r *http.Request, o route.Origin) {
+	to := h.home()
+	if t, ok := tripOf(r); ok && t.state == r.URL.Query().Get("state") {
+		to = h.ReturnTo(o, t.to, h.home())
+	}
+	http.SetCookie(w, forgetTrip())
+	private(w.Header())
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+func private(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+}

@@ -1,0 +1,415 @@
+package logout_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker/embedded/openid"
+	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/gateway/bff"
+	"github.com/intercom-broker/intercom/broker/gateway/login"
+	"github.com/intercom-broker/intercom/broker/gateway/logout"
+	"github.com/intercom-broker/intercom/broker/gateway/page"
+	"github.com/intercom-broker/intercom/broker/gateway/provider"
+	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
+	"github.com/intercom-broker/intercom/broker/gateway/route"
+	"github.com/intercom-broker/intercom/broker/gateway/session"
+	"github.com/intercom-broker/intercom/broker/secret"
+)
+
+// world is a gateway's ways in and out, on a real provider.
+type world struct {
+	*logout.Handler
+	idp *providertest.Server
+	mux *http.ServeMux
+}
+
+func newWorld(t testing.TB, change func(*logout.Handler)) *world {
+	t.Helper()
+	idp := providertest.New(t, openid.Config{Clients: []openid.Client{{
+		ID: "gateway", Secret: secret.FromString("s3cret"), RedirectURIs: []string{"https://icom.test/bff/callback"},
+		PostLogoutRedirectURIs: []string{"https://icom.test/bff/logout/return"},
+	}}})
+	p, err := provider.Open(context.Background(), provider.Config{
+		Issuer: idp.Issuer(), ClientID: "gateway", RootCAs: idp.RootCAs(),
+		Auth: provider.Auth{Secret: func(context.Context) (secret.Value, error) { return secret.FromString("s3cret"), nil }},
+	})
+	must(t, err)
+	pages, err := page.New(nil)
+	must(t, err)
+	sessions := session.New(session.Config{Store: session.NewMemory(nil)})
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- sessions.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-ended })
+	origins := route.Origins{{URL: "https://icom.test"}}
+	w := &world{idp: idp, mux: http.NewServeMux(), Handler: &logout.Handler{
+		Provider: p, Sessions: sessions, Pages: pages, Origins: origins, Cookie: login.Cookie, Forget: login.Forget, ReturnTo: login.ReturnTo,
+		HeaderCSRF: bff.HeaderCSRF, PublicName: func(id session.ID) string { return bff.PublicID([]byte(id.Cookie())) },
+		CheckCSRF: func(r *http.Request, o route.Origin, id session.ID, token string) error {
+			return bff.CheckCSRF(r, o, []byte(id.Cookie()), token)
+		},
+		Failures: &logout.Failures{},
+	}}
+	if change != nil {
+		change(w.Handler)
+	}
+	w.Mount(w.mux)
+	(&login.Handler{Provider: p, Sessions: sessions, Store: login.NewMemory(nil), Pages: pages, Origins: origins}).Mount(w.mux)
+	return w
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tab is a browser that alice has logged in with.
+type tab struct {
+	w       *world
+	at      *providertest.Browser
+	cookies map[string]*http.Cookie
+}
+
+func (w *world) tab(t *testing.T) *tab {
+	t.Helper()
+	b := &tab{w: w, at: w.idp.Browser(t), cookies: map[string]*http.Cookie{}}
+	back := b.at.Login(b.do("GET", "/bff/login", "", navigate...).Header.Get("Location"), "alice")
+	if res := b.do("GET", "/bff/callback?"+back.Encode(), "", navigate...); res.StatusCode != http.StatusSeeOther {
+		t.Fatalf("login: %d", res.StatusCode)
+	}
+	return b
+}
+
+var (
+	navigate = []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Sec-Fetch-Site: same-origin"}
+	script   = []string{"Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", "Sec-Fetch-Site: same-origin", "Origin: https://icom.test"}
+)
+
+func (b *tab) do(method, target, form string, headers ...string) *http.Response {
+	r := httptest.NewRequest(method, target, strings.NewReader(form))
+	r.Host = "icom.test"
+	if form != "" {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		r.Header.Set(name, value)
+	}
+	for _, c := range b.cookies {
+		r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
+	}
+	rec := httptest.NewRecorder()
+	b.w.mux.ServeHTTP(rec, r)
+	res := rec.Result()
+	for _, c := range res.Cookies() {
+		if b.cookies[c.Name] = c; c.MaxAge < 0 {
+			delete(b.cookies, c.Name)
+		}
+	}
+	return res
+}
+
+func (b *tab) id(t *testing.T) session.ID {
+	t.Helper()
+	id, ok := session.ParseID(b.cookies["__Host-Http-ic"].Value)
+	if !ok {
+		t.Fatal("no session cookie")
+	}
+	return id
+}
+
+func (b *tab) csrf(t *testing.T) string {
+	return bff.CSRFToken([]byte(b.id(t).Cookie()))
+}
+
+func (w *world) alive(t *testing.T, id session.ID) bool {
+	t.Helper()
+	_, err := w.Sessions.Get(t.Context(), id)
+	if err != nil && !errors.Is(err, fault.Unauthenticated) {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
+// send sends a logout token, as the provider does.
+func (w *world) send(t *testing.T, token string) *http.Response {
+	t.Helper()
+	b := &tab{w: w, cookies: map[string]*http.Cookie{}}
+	return b.do("POST", "/bff/backchannel-logout", url.Values{"logout_token": {token}}.Encode())
+}
+
+func TestConformance(t *testing.T) {
+	for id, test := range map[string]func(*testing.T){
+		"RPL-1": toTheProvider, "RPL-2": stateOnReturn, "RPL-3": providerAway, "CSRF-4": forcedLogout, "TOK-4": tokenIsTakenBack,
+		"BCL-1": oneMethod, "BCL-6": idTokenIsNone, "BCL-7": replayed, "BCL-9": sidAndSub, "BCL-10": answers, "BCL-11": slowCleanUp, "BCL-13": bounded, "FCL-1": frames,
+	} {
+		t.Run(id, test)
+	}
+}
+
+// toTheProvider: the whole way, without a page that asks.
+func toTheProvider(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.tab(t)
+	id := b.id(t)
+	res := b.do("POST", "/bff/logout", "csrf_token="+b.csrf(t)+"&return_to=/bye", append(navigate, "Origin: https://icom.test")...)
+	to, err := url.Parse(res.Header.Get("Location"))
+	must(t, err)
+	q := to.Query()
+	if res.StatusCode != http.StatusSeeOther || q.Get("id_token_hint") == "" || q.Get("client_id") != "gateway" || q.Get("state") == "" ||
+		q.Get("post_logout_redirect_uri") != "https://icom.test/bff/logout/return" {
+		t.Fatalf("%d to %v", res.StatusCode, to)
+	}
+	if w.alive(t, id) || b.cookies["__Host-Http-ic"] != nil {
+		t.Error("the session lives on")
+	}
+	back := b.at.Visit(to.String())
+	if res := b.do("GET", "/bff/logout/return?"+back.Encode(), "", navigate...); res.Header.Get("Location") != "/bye" {
+		t.Errorf("back: %d to %q", res.StatusCode, res.Header.Get("Location"))
+	}
+	again := b.at.Visit(b.do("GET", "/bff/login?prompt=none", "", navigate...).Header.Get("Location"))
+	if again.Get("error") != "login_required" {
+		t.Errorf("at the provider: %v", again)
+	}
+}
+
+func stateOnReturn(t *testing.T) {
+	b := newWorld(t, nil).tab(t)
+	b.do("POST", "/bff/logout", "csrf_token="+b.csrf(t)+"&return_to=/bye", append(navigate, "Origin: https://icom.test")...)
+	if res := b.do("GET", "/bff/logout/return?state=forged", "", navigate...); res.Header.Get("Location") != "/" {
+		t.Errorf("a forged state leads to %q", res.Header.Get("Location"))
+	}
+}
+
+func providerAway(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.tab(t)
+	id := b.id(t)
+	var got struct {
+		LogoutURL       string `json:"logout_url"`
+		ProviderSession string `json:"provider_session"`
+	}
+	w.idp.CloseConnections()
+	for _, endpoint := range []string{"/revoke", "/logout", "/token"} {
+		w.idp.Break(endpoint, providertest.Status(http.StatusServiceUnavailable, 0))
+	}
+	res := b.do("POST", "/bff/logout", "", append(script, bff.HeaderCSRF+": "+b.csrf(t))...)
+	must(t, json.NewDecoder(res.Body).Decode(&got))
+	if res.StatusCode != http.StatusOK || w.alive(t, id) || b.cookies["__Host-Http-ic"] != nil {
+		t.Errorf("%d %+v", res.StatusCode, got)
+	}
+}
+
+// forcedLogout: no other site can log a user out.
+func forcedLogout(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.tab(t)
+	id := b.id(t)
+	for name, res := range map[string]*http.Response{
+		"a link":             b.do("GET", "/bff/logout", "", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Sec-Fetch-Site: cross-site"),
+		"a guess":            b.do("GET", "/bff/logout?sid=x", "", navigate...),
+		"a form":             b.do("POST", "/bff/logout", "a=b", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Sec-Fetch-Site: same-site", "Origin: https://evil.icom.test"),
+		"our form, no token": b.do("POST", "/bff/logout", "a=b", append(navigate, "Origin: https://icom.test")...),
+	} {
+		if res.StatusCode != http.StatusForbidden || !w.alive(t, id) {
+			t.Errorf("%s: %d", name, res.StatusCode)
+		}
+	}
+	if res := b.do("GET", "/bff/logout?sid="+w.PublicName(id), "", navigate...); res.StatusCode != http.StatusSeeOther || w.alive(t, id) {
+		t.Errorf("a link of ours: %d", res.StatusCode)
+	}
+	if res := b.do("GET", "/bff/logout", "", navigate...); res.StatusCode != http.StatusOK {
+		t.Errorf("who is logged out already: %d", res.StatusCode)
+	}
+}
+
+func tokenIsTakenBack(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.tab(t)
+	b.do("POST", "/bff/logout", "", append(script, bff.HeaderCSRF+": "+b.csrf(t))...)
+	eventually(t, "the refresh token is taken back", func() bool { return len(w.idp.Calls("/revoke")) == 1 })
+}
+
+func oneMethod(t *testing.T) {
+	b := newWorld(t, nil).tab(t)
+	for _, method := range []string{"GET", "PUT", "DELETE"} {
+		if res := b.do(method, "/bff/backchannel-logout", ""); res.StatusCode != http.StatusMethodNotAllowed {
+			t.Errorf("%s: %d", method, res.StatusCode)
+		}
+	}
+}
+
+// idTokenIsNone, and neither is any other thing that the provider has signed.
+func idTokenIsNone(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.tab(t)
+	s, err := w.Sessions.Get(t.Context(), b.id(t))
+	must(t, err)
+	for _, raw := range []string{string(s.Tokens.ID.Reveal()), string(s.Tokens.Access.Reveal()), ""} {
+		if res := w.send(t, raw); res.StatusCode != http.StatusBadRequest || !w.alive(t, b.id(t)) {
+			t.Errorf("%d", res.StatusCode)
+		}
+	}
+	for _, d := range providertest.LogoutDefects() {
+		if res := w.send(t, w.idp.LogoutToken("gateway", s.Subject, s.SID, d)); res.StatusCode == http.StatusOK || !w.alive(t, b.id(t)) {
+			t.Errorf("%+v: %d", d, res.StatusCode)
+		}
+	}
+}
+
+func replayed(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.tab(t)
+	s, err := w.Sessions.Get(t.Context(), b.id(t))
+	must(t, err)
+	token := w.idp.LogoutToken("gateway", s.Subject, "")
+	if res := w.send(t, token); res.StatusCode != http.StatusOK || w.alive(t, b.id(t)) {
+		t.Fatalf("%d", res.StatusCode)
+	}
+	time.Sleep(1100 * time.Millisecond) // iat counts seconds: the next login is a later one
+	next := w.tab(t)
+	if res := w.send(t, token); res.StatusCode != http.StatusOK || !w.alive(t, next.id(t)) {
+		t.Errorf("again: %d, and the new session lives: %t", res.StatusCode, w.alive(t, next.id(t)))
+	}
+}
+
+func sidAndSub(t *testing.T) {
+	w := newWorld(t, nil)
+	one, two := w.tab(t), w.tab(t)
+	s, err := w.Sessions.Get(t.Context(), one.id(t))
+	must(t, err)
+	if res := w.send(t, w.idp.LogoutToken("gateway", s.Subject, s.SID)); res.StatusCode != http.StatusOK || w.alive(t, one.id(t)) || !w.alive(t, two.id(t)) {
+		t.Errorf("by sid: %d, %t, %t", res.StatusCode, w.alive(t, one.id(t)), w.alive(t, two.id(t)))
+	}
+	three := w.tab(t)
+	if res := w.send(t, w.idp.LogoutToken("gateway", s.Subject, "")); res.StatusCode != http.StatusOK || w.alive(t, two.id(t)) || w.alive(t, three.id(t)) {
+		t.Errorf("by sub: %d", res.StatusCode)
+	}
+}
+
+func answers(t *testing.T) {
+	w := newWorld(t, nil)
+	res := w.send(t, w.idp.LogoutToken("gateway", "nobody", "unknown"))
+	if res.StatusCode != http.StatusOK || res.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("an unknown session: %d %v", res.StatusCode, res.Header)
+	}
+	res = w.send(t, "x")
+	body, err := io.ReadAll(res.Body)
+	must(t, err)
+	if res.StatusCode != http.StatusBadRequest || res.Header.Get("Cache-Control") != "no-store" || !strings.Contains(string(body), `"error":"invalid_request"`) {
+		t.Errorf("no token: %d %s", res.StatusCode, body)
+	}
+}
+
+// slowCleanUp: the provider has its answer before anything slow is done.
+func slowCleanUp(t *testing.T) {
+	hung := make(chan struct{})
+	w := newWorld(t, func(h *logout.Handler) {
+		h.Later = func(do func(context.Context)) {
+			go func() {
+				<-hung
+				do(context.Background())
+			}()
+		}
+	})
+	b := w.tab(t)
+	s, err := w.Sessions.Get(t.Context(), b.id(t))
+	must(t, err)
+	if res := w.send(t, w.idp.LogoutToken("gateway", s.Subject, s.SID)); res.StatusCode != http.StatusOK || w.alive(t, b.id(t)) {
+		t.Errorf("%d", res.StatusCode)
+	}
+	if n := len(w.idp.Calls("/revoke")); n != 0 {
+		t.Errorf("%d calls before the answer", n)
+	}
+	close(hung)
+	eventually(t, "the refresh token is taken back", func() bool { return len(w.idp.Calls("/revoke")) == 1 })
+}
+
+// bounded: forged tokens are slowed, a good one never is, and a huge one is not read.
+func bounded(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.tab(t)
+	var slowed int
+	for range 60 {
+		if res := w.send(t, "forged"); res.StatusCode == http.StatusTooManyRequests {
+			slowed++
+		}
+	}
+	if slowed < 20 {
+		t.Errorf("%d of 60 slowed", slowed)
+	}
+	if res := w.send(t, strings.Repeat("x", 20<<10)); res.StatusCode == http.StatusOK {
+		t.Error("a huge one is taken")
+	}
+	s, err := w.Sessions.Get(t.Context(), b.id(t))
+	must(t, err)
+	if res := w.send(t, w.idp.LogoutToken("gateway", s.Subject, s.SID)); res.StatusCode != http.StatusOK || w.alive(t, b.id(t)) {
+		t.Errorf("a good one: %d", res.StatusCode)
+	}
+}
+
+func frames(t *testing.T) {
+	w := newWorld(t, func(h *logout.Handler) { h.FrontChannel = true })
+	b := w.tab(t)
+	s, err := w.Sessions.Get(t.Context(), b.id(t))
+	must(t, err)
+	frame := []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe", "Sec-Fetch-Site: same-site"}
+	ask := func(iss, sid string) *http.Response {
+		return b.do("GET", "/bff/frontchannel-logout?"+url.Values{"iss": {iss}, "sid": {sid}}.Encode(), "", frame...)
+	}
+	for _, c := range [][2]string{{"https://evil.test", s.SID}, {"", s.SID}, {s.Issuer, ""}} {
+		if res := ask(c[0], c[1]); res.StatusCode != http.StatusBadRequest || !w.alive(t, b.id(t)) {
+			t.Errorf("%v: %d", c, res.StatusCode)
+		}
+	}
+	if res := ask(s.Issuer, "another"); res.StatusCode != http.StatusOK || !w.alive(t, b.id(t)) {
+		t.Errorf("another session: %d", res.StatusCode)
+	}
+	id := b.id(t)
+	res := ask(s.Issuer, s.SID)
+	if policy := res.Header.Get("Content-Security-Policy"); res.StatusCode != http.StatusOK || w.alive(t, id) || res.Header.Get("Cache-Control") != "no-store" || !strings.Contains(policy, "frame-ancestors https://127.0.0.1") {
+		t.Errorf("%d %v", res.StatusCode, res.Header)
+	}
+	off := newWorld(t, nil).tab(t)
+	if res := off.do("GET", "/bff/frontchannel-logout?iss=a&sid=b", "", frame...); res.StatusCode != http.StatusNotFound {
+		t.Errorf("where it is off: %d", res.StatusCode)
+	}
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not so", what)
+		}
+	}
+}
+
+// FuzzLogoutToken: whatever comes, it is answered, and no session ends by it.
+func FuzzLogoutToken(f *testing.F) {
+	f.Add("application/x-www-form-urlencoded", "logout_token=eyJhbGciOiJub25lIn0.e30.")
+	f.Add("application/x-www-form-urlencoded", "logout_token=a&logout_token=b")
+	f.Add("multipart/form-data; boundary=x", "--x--")
+	f.Add("", "\x00%zz")
+	w := newWorld(f, nil)
+	f.Fuzz(func(t *testing.T, kind, body string) {
+		r := httptest.NewRequest(http.MethodPost, "/bff/backchannel-logout", strings.NewReader(body))
+		r.Header.Set("Content-Type", kind)
+		rec := httptest.NewRecorder()
+		w.mux.ServeHTTP(rec, r)
+		if rec.Code != http.StatusBadRequest && rec.Code != http.StatusTooManyRequests {
+			t.Errorf("%q %q: %d", kind, body, rec.Code)
+		}
+	})
+}
