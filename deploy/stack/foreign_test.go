@@ -21,6 +21,7 @@ func script(t *testing.T, name, content string) string {
 }
 
 func TestPython(t *testing.T) {
+	stack.Python(t, "") // first: where the packages are fetched, that heeds the variable
 	t.Setenv("REQUESTS_CA_BUNDLE", "/nowhere")
 	file := script(t, "s.py", "import authlib, cryptography, os, requests, sys\nprint(sys.prefix, *sys.argv[1:])\nassert '/nowhere' not in os.environ.values()")
 	out, err := stack.Python(t, file, "a", "b c").CombinedOutput()
