@@ -3,9 +3,12 @@ package brokertest_test
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +44,7 @@ func TestEgressDoorAsAssembled(t *testing.T) {
 		"two lengths":       {"POST /crm/x HTTP/1.1\r\nHost: broker.test\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, ""},
 		"bare line feed":    {"GET /crm/customers HTTP/1.1\nHost: broker.test\n\n", 400, ""},
 		"dot segment":       {"GET /crm/a/../customers HTTP/1.1\r\nHost: broker.test\r\n\r\n", 400, ""},
+		"a head of 40 KiB":  {"GET /crm/customers HTTP/1.1\r\nHost: broker.test\r\nA: " + strings.Repeat("a", 40<<10) + "\r\n\r\n", 431, ""},
 		"someone else's ID": {"GET /crm/customers HTTP/1.1\r\nHost: broker.test\r\nAuthorization: Basic eDp5\r\n\r\n", 200, "for intercom, true"},
 	} {
 		res, body := sendRaw(t, b, "/orders", c.send)
@@ -50,6 +54,31 @@ func TestEgressDoorAsAssembled(t *testing.T) {
 	}
 	if res, body := sendRaw(t, b, "/billing", "GET /crm/customers HTTP/1.1\r\nHost: broker.test\r\n\r\n"); res.StatusCode != http.StatusForbidden {
 		t.Errorf("a caller whom no rule names: %s %s", res.Status, body)
+	}
+}
+
+// TestAHeadThatDoesNotCome: who is let in and says nothing, or not all, is let go.
+func TestAHeadThatDoesNotCome(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes the ten seconds that a head may take")
+	}
+	t.Parallel()
+	b := brokertest.Start(t, brokertest.Options{Services: "version: 1\nowner: test\nservices:\n  crm: { upstream: \"https://crm.test\" }\n"})
+	source := b.Domain.Source(b.ID("/orders"))
+	config := mtls.Client(source, source, tlsconfig.AuthorizeID(b.ID("/broker")), "http/1.1")
+	for name, text := range map[string]string{"nothing": "", "a part": "GET /crm/customers HTTP/1.1\r\nHost: broker"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, err := (&tls.Dialer{Config: config}).DialContext(t.Context(), "tcp", b.Egress)
+			must(t, err)
+			defer conn.Close()
+			_, err = conn.Write([]byte(text))
+			must(t, err)
+			must(t, conn.SetReadDeadline(time.Now().Add(time.Minute)))
+			if _, err := io.ReadAll(conn); errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error("the connection stays")
+			}
+		})
 	}
 }
 
