@@ -154,7 +154,7 @@ func (c *Claims) checkAge(tx Transaction, now time.Time) error {
 	case tx.MaxAge == 0:
 		return nil
 	}
-	if c.AuthTime.IsZero() || c.AuthTime.Before(oldest.Add(-skew)) {
+	if c.AuthTime.Before(oldest.Add(-skew)) { // one that is missing is the oldest of all
 		return fault.New(fault.Denied, ReasonAge, "the login is too long ago")
 	}
 	return nil
