@@ -58,7 +58,11 @@ func (c *Client) follow(ctx context.Context, prepare func(context.Context, *Conn
 	}
 	c.current.Store(next)
 	former.retire()
-	c.cfg.logger().InfoContext(ctx, "a new SVID is in use", "id", svid.ID.String(), "not_after", next.NotAfter(), "error", err)
+	if err != nil { // the former one has no time left to wait for better
+		c.cfg.logger().WarnContext(ctx, "a new SVID is in use although not all is ready", "id", svid.ID.String(), "not_after", next.NotAfter(), "error", err)
+		return true
+	}
+	c.cfg.logger().InfoContext(ctx, "a new SVID is in use", "id", svid.ID.String(), "not_after", next.NotAfter())
 	return true
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/intercom-broker/intercom/broker/secret"
 	"go.opentelemetry.io/otel/trace"
@@ -19,9 +20,12 @@ func newLogger(out io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(traced{slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level, ReplaceAttr: replace})})
 }
 
-// replace redacts headers, cookies and requests as a whole and the password in a URL.
+// replace redacts headers, cookies and requests as a whole and the password in a URL, and writes durations
+// for people.
 func replace(_ []string, a slog.Attr) slog.Attr {
 	switch v := a.Value.Any().(type) {
+	case time.Duration: // slog's JSON has nanoseconds, which nobody reads
+		return slog.String(a.Key, v.String())
 	case http.Header, *http.Request, *http.Response, *http.Cookie, []*http.Cookie:
 		return slog.String(a.Key, secret.Redacted)
 	case *url.URL:

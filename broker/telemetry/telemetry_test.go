@@ -91,12 +91,12 @@ func TestLogIsJSONWithTheTraceAndWithoutSecrets(t *testing.T) {
 	var out bytes.Buffer
 	tel := open(t, telemetry.Config{Service: "x", LogOutput: &out})
 	span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: 0})
-	tel.Logger().With("part", "p").InfoContext(trace.ContextWithSpanContext(t.Context(), span), "said", "password", secret.FromString("hunter2"))
+	tel.Logger().With("part", "p").InfoContext(trace.ContextWithSpanContext(t.Context(), span), "said", "password", secret.FromString("hunter2"), "again_in", 1500*time.Millisecond)
 	var line map[string]any
 	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
 		t.Fatal(err)
 	}
-	if line["trace"] != span.TraceID().String() || line["program"] != "x" || line["part"] != "p" || line["password"] != secret.Redacted {
+	if line["trace"] != span.TraceID().String() || line["program"] != "x" || line["part"] != "p" || line["password"] != secret.Redacted || line["again_in"] != "1.5s" {
 		t.Errorf("the line is %s", out.String())
 	}
 }

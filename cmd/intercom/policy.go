@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/intercom-broker/intercom/broker"
 	"github.com/intercom-broker/intercom/broker/audit"
 	"github.com/intercom-broker/intercom/broker/policy"
+	"github.com/intercom-broker/intercom/broker/strict"
 	"github.com/intercom-broker/intercom/cmd/internal/cli"
 )
 
@@ -102,7 +104,19 @@ func explainAsked(ctx context.Context, w io.Writer, f explainFlags) error {
 	if err != nil {
 		return err
 	}
+	if !snapshot.Custom() && !slices.Contains(policy.Actions(), f.ask.Action) { // an own model has actions of its own
+		return unknownAction(f.ask.Action)
+	}
 	return exit(explain(ctx, w, snapshot, f.ask))
+}
+
+// unknownAction: a misspelt question would be answered "denied", which is true and no help.
+func unknownAction(action string) error {
+	err := cli.Usagef("unknown action %q; the actions are %s", action, strings.Join(policy.Actions(), ", "))
+	if near := strict.Suggest(action, policy.Actions()); near != "" {
+		return cli.Hint(err, "--action %s", near)
+	}
+	return err
 }
 
 func explainRecorded(ctx context.Context, w io.Writer, f explainFlags, id string) error {

@@ -41,7 +41,7 @@ func Forget(w http.ResponseWriter, o route.Origin) {
 
 // browser returns the value of the binding cookie, and sets it anew: the ten minutes count from the latest
 // login. It is Lax, since the provider's redirect comes from another site.
-func (h *Handler) browser(w http.ResponseWriter, r *http.Request, o route.Origin) string {
+func (h *Handler) browser(w http.ResponseWriter, r *http.Request) string {
 	value := newBrowser()
 	if held, ok := binding(r); ok {
 		value = held
@@ -63,7 +63,7 @@ func binding(r *http.Request) (string, bool) {
 }
 
 // isOf reports whether the transaction was begun in the browser that r comes from.
-func (t transaction) isOf(r *http.Request, _ route.Origin) bool {
+func (t transaction) isOf(r *http.Request) bool {
 	value, ok := binding(r)
 	got := digest(value)
 	return ok && subtle.ConstantTimeCompare(got[:], t.Browser[:]) == 1

@@ -104,7 +104,7 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request, o route.Origin) 
 	if err != nil {
 		return "", err
 	}
-	browser := h.browser(w, r, o)
+	browser := h.browser(w, r)
 	t := transaction{Transaction: begun, Browser: digest(browser), Origin: o.URL, ReturnTo: ReturnTo(o, q.Get("return_to"), h.home())}
 	sealed, err := t.seal()
 	if err != nil {
@@ -155,7 +155,7 @@ func (h *Handler) take(r *http.Request, o route.Origin, query url.Values) (t tra
 	if t, err = open(state, sealed); err != nil {
 		return t, unknown.Because(err)
 	}
-	if t.Origin != o.URL || !t.isOf(r, o) {
+	if t.Origin != o.URL || !t.isOf(r) {
 		return t, fault.New(fault.InvalidRequest, ReasonBrowser, "this login was begun in another browser")
 	}
 	return t, nil
