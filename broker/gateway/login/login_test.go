@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -59,41 +58,17 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// tab is a browser as the gateway sees it, and the one that it sends to the provider.
+// tab is a browser that may log in.
 type tab struct {
-	w       *world
-	at      *providertest.Browser
-	host    string
-	cookies map[string]*http.Cookie
+	*providertest.Tab
+	w *world
 }
 
-func (w *world) browser(t *testing.T) *tab {
-	return &tab{w: w, at: w.idp.Browser(t), host: "icom.test", cookies: map[string]*http.Cookie{}}
-}
+func (w *world) browser(t *testing.T) *tab { return &tab{w.idp.Tab(t, w.mux, "icom.test"), w} }
 
 // get navigates; headers are "Name: value".
 func (b *tab) get(target string, headers ...string) *http.Response {
-	r := httptest.NewRequest(http.MethodGet, target, nil)
-	r.Host = b.host
-	r.Header.Set("Sec-Fetch-Mode", "navigate")
-	r.Header.Set("Sec-Fetch-Dest", "document")
-	r.Header.Set("Sec-Fetch-Site", "same-origin")
-	for _, h := range headers {
-		name, value, _ := strings.Cut(h, ": ")
-		r.Header.Set(name, value)
-	}
-	for _, c := range b.cookies {
-		r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
-	}
-	rec := httptest.NewRecorder()
-	b.w.mux.ServeHTTP(rec, r)
-	res := rec.Result()
-	for _, c := range res.Cookies() {
-		if b.cookies[c.Name] = c; c.MaxAge < 0 {
-			delete(b.cookies, c.Name)
-		}
-	}
-	return res
+	return b.Do(http.MethodGet, target, "", append(providertest.Navigate(), headers...)...)
 }
 
 // begin goes to the login and returns where the provider is.
@@ -107,15 +82,15 @@ func (b *tab) begin(t *testing.T, query string) string {
 }
 
 // login logs alice in and returns the last answer.
-func (b *tab) login(t *testing.T, query string) *http.Response {
+func (b *tab) logIn(t *testing.T, query string) *http.Response {
 	t.Helper()
-	return b.get("/bff/callback?" + b.at.Login(b.begin(t, query), "alice").Encode())
+	return b.get("/bff/callback?" + b.Login(b.begin(t, query), "alice").Encode())
 }
 
 // session is the one that the browser has.
 func (b *tab) session(t *testing.T) (session.Session, error) {
 	t.Helper()
-	c := b.cookies["__Host-Http-ic"]
+	c := b.Cookies["__Host-Http-ic"]
 	if c == nil {
 		return session.Session{}, errors.New("no cookie")
 	}
@@ -128,7 +103,7 @@ func (b *tab) session(t *testing.T) (session.Session, error) {
 
 func TestLogin(t *testing.T) {
 	b := newWorld(t).browser(t)
-	res := b.login(t, "return_to="+url.QueryEscape("/orders?x=1"))
+	res := b.logIn(t, "return_to="+url.QueryEscape("/orders?x=1"))
 	if res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/orders?x=1" {
 		t.Fatalf("%d to %q", res.StatusCode, res.Header.Get("Location"))
 	}
@@ -150,7 +125,7 @@ func TestFromAnotherSite(t *testing.T) {
 	}{{"document", false, http.StatusOK}, {"document", true, http.StatusSeeOther}, {"iframe", false, http.StatusSeeOther}} {
 		w.Lax = c.lax
 		b := w.browser(t)
-		back := b.at.Login(b.begin(t, "return_to=/orders"), "alice")
+		back := b.Login(b.begin(t, "return_to=/orders"), "alice")
 		res := b.get("/bff/callback?"+back.Encode(), "Sec-Fetch-Site: cross-site", "Sec-Fetch-Dest: "+c.dest)
 		if res.StatusCode != c.status || c.status == http.StatusOK && res.Header.Get("Refresh") != "0; url=/orders" {
 			t.Errorf("%+v: %d, %v", c, res.StatusCode, res.Header)
@@ -169,9 +144,9 @@ func TestConformance(t *testing.T) {
 
 func otherBrowser(t *testing.T, w *world) {
 	mallory, victim := w.browser(t), w.browser(t)
-	back := mallory.at.Login(mallory.begin(t, ""), "bob")
+	back := mallory.Login(mallory.begin(t, ""), "bob")
 	victim.begin(t, "") // it has a binding cookie of its own
-	if res := victim.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusBadRequest || victim.cookies["__Host-Http-ic"] != nil {
+	if res := victim.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusBadRequest || victim.Cookies["__Host-Http-ic"] != nil {
 		t.Errorf("the victim gets %d", res.StatusCode)
 	}
 	if res := mallory.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusBadRequest {
@@ -182,23 +157,23 @@ func otherBrowser(t *testing.T, w *world) {
 // TestEachOriginHasItsOwnLogin: what begins at one origin does not end at another.
 func TestEachOriginHasItsOwnLogin(t *testing.T) {
 	b := newWorld(t).browser(t)
-	back := b.at.Login(b.begin(t, ""), "alice")
-	b.host = "app.test"
-	if res := b.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusBadRequest || b.cookies["__Host-Http-ic"] != nil {
+	back := b.Login(b.begin(t, ""), "alice")
+	b.Host = "app.test"
+	if res := b.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusBadRequest || b.Cookies["__Host-Http-ic"] != nil {
 		t.Errorf("%d", res.StatusCode)
 	}
 }
 
 func callbackTwice(t *testing.T, w *world) {
 	b := w.browser(t)
-	back := b.at.Login(b.begin(t, "return_to=/orders"), "alice").Encode()
+	back := b.Login(b.begin(t, "return_to=/orders"), "alice").Encode()
 	if res := b.get("/bff/callback?" + back); res.StatusCode != http.StatusSeeOther {
 		t.Fatalf("first: %d", res.StatusCode)
 	}
 	if res := b.get("/bff/callback?" + back); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/" {
 		t.Errorf("again, logged in: %d to %q", res.StatusCode, res.Header.Get("Location"))
 	}
-	delete(b.cookies, "__Host-Http-ic")
+	delete(b.Cookies, "__Host-Http-ic")
 	if res := b.get("/bff/callback?" + back); res.StatusCode != http.StatusBadRequest {
 		t.Errorf("again, not logged in: %d", res.StatusCode)
 	}
@@ -221,15 +196,15 @@ func stateOf(t *testing.T, address string) string {
 
 func silent(t *testing.T, w *world) {
 	b := w.browser(t)
-	back := b.at.Visit(b.begin(t, "prompt=none&return_to=/orders"))
+	back := b.Visit(b.begin(t, "prompt=none&return_to=/orders"))
 	res := b.get("/bff/callback?" + back.Encode())
-	if res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/orders" || b.cookies["__Host-Http-ic"] != nil {
+	if res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/orders" || b.Cookies["__Host-Http-ic"] != nil {
 		t.Errorf("nobody is logged in: %d to %q", res.StatusCode, res.Header.Get("Location"))
 	}
-	b.login(t, "")
-	delete(b.cookies, "__Host-Http-ic")
-	back = b.at.Visit(b.begin(t, "prompt=none&return_to=/orders"))
-	if res := b.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusSeeOther || b.cookies["__Host-Http-ic"] == nil {
+	b.logIn(t, "")
+	delete(b.Cookies, "__Host-Http-ic")
+	back = b.Visit(b.begin(t, "prompt=none&return_to=/orders"))
+	if res := b.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusSeeOther || b.Cookies["__Host-Http-ic"] == nil {
 		t.Errorf("alice is logged in: %d", res.StatusCode)
 	}
 }
@@ -239,7 +214,7 @@ func neverTemporary(t *testing.T, w *world) {
 	if res := b.get("/bff/login"); res.StatusCode != http.StatusFound {
 		t.Errorf("login: %d", res.StatusCode)
 	}
-	if res := b.login(t, ""); res.StatusCode != http.StatusSeeOther {
+	if res := b.logIn(t, ""); res.StatusCode != http.StatusSeeOther {
 		t.Errorf("callback: %d", res.StatusCode)
 	}
 }
@@ -247,35 +222,35 @@ func neverTemporary(t *testing.T, w *world) {
 func nowhereElse(t *testing.T, w *world) {
 	for _, to := range append(elsewhere, "https://portal.test.evil.test/") {
 		b := w.browser(t)
-		if res := b.login(t, "return_to="+url.QueryEscape(to)); res.Header.Get("Location") != "/" {
+		if res := b.logIn(t, "return_to="+url.QueryEscape(to)); res.Header.Get("Location") != "/" {
 			t.Errorf("%q leads to %q", to, res.Header.Get("Location"))
 		}
 	}
 	b := w.browser(t)
-	if res := b.login(t, "return_to="+url.QueryEscape("https://portal.test/x")); res.Header.Get("Location") != "https://portal.test/x" {
+	if res := b.logIn(t, "return_to="+url.QueryEscape("https://portal.test/x")); res.Header.Get("Location") != "https://portal.test/x" {
 		t.Errorf("an origin that is allowed: %q", res.Header.Get("Location"))
 	}
 }
 
 func cookieAttributes(t *testing.T, w *world) {
 	b := w.browser(t)
-	b.login(t, "")
+	b.logIn(t, "")
 	for name, site := range map[string]http.SameSite{"__Host-Http-ic": http.SameSiteStrictMode, "__Host-Http-ic-tx": http.SameSiteLaxMode} {
-		c := b.cookies[name]
+		c := b.Cookies[name]
 		if c == nil || !c.Secure || !c.HttpOnly || c.Path != "/" || c.Domain != "" || c.SameSite != site {
 			t.Errorf("%s: %+v", name, c)
 		}
 	}
-	if c := b.cookies["__Host-Http-ic-tx"]; c.MaxAge != 600 {
+	if c := b.Cookies["__Host-Http-ic-tx"]; c.MaxAge != 600 {
 		t.Errorf("the binding cookie lives for %d s", c.MaxAge)
 	}
 }
 
 func cookieIsOpaque(t *testing.T, w *world) {
 	b := w.browser(t)
-	b.login(t, "")
+	b.logIn(t, "")
 	total := 0
-	for _, c := range b.cookies {
+	for _, c := range b.Cookies {
 		if total += len(c.String()); strings.Contains(c.Value, ".") || strings.HasPrefix(c.Value, "eyJ") {
 			t.Errorf("%s holds %q", c.Name, c.Value)
 		}
@@ -288,14 +263,14 @@ func cookieIsOpaque(t *testing.T, w *world) {
 func newIDAtLogin(t *testing.T, w *world) {
 	b := w.browser(t)
 	planted := session.NewID().Cookie()
-	b.cookies["__Host-Http-ic"] = &http.Cookie{Name: "__Host-Http-ic", Value: planted}
-	b.login(t, "")
-	first := b.cookies["__Host-Http-ic"].Value
+	b.Cookies["__Host-Http-ic"] = &http.Cookie{Name: "__Host-Http-ic", Value: planted}
+	b.logIn(t, "")
+	first := b.Cookies["__Host-Http-ic"].Value
 	if first == planted {
 		t.Fatal("a planted id was adopted")
 	}
-	b.login(t, "")
-	if second := b.cookies["__Host-Http-ic"].Value; second == first {
+	b.logIn(t, "")
+	if second := b.Cookies["__Host-Http-ic"].Value; second == first {
 		t.Error("the id is the same after another login")
 	}
 	old, _ := session.ParseID(first)
@@ -312,13 +287,13 @@ func manyTransactions(t *testing.T, w *world) {
 			oldest = newest
 		}
 	}
-	if len(b.cookies) != 1 {
-		t.Errorf("%d cookies after 50 logins", len(b.cookies))
+	if len(b.Cookies) != 1 {
+		t.Errorf("%d cookies after 50 logins", len(b.Cookies))
 	}
-	if res := b.get("/bff/callback?" + b.at.Login(oldest, "alice").Encode()); res.StatusCode != http.StatusBadRequest {
+	if res := b.get("/bff/callback?" + b.Login(oldest, "alice").Encode()); res.StatusCode != http.StatusBadRequest {
 		t.Errorf("the oldest: %d", res.StatusCode)
 	}
-	if res := b.get("/bff/callback?" + b.at.Visit(newest).Encode()); res.Header.Get("Location") != "/newest" {
+	if res := b.get("/bff/callback?" + b.Visit(newest).Encode()); res.Header.Get("Location") != "/newest" {
 		t.Errorf("the newest: %d", res.StatusCode)
 	}
 }
@@ -328,13 +303,13 @@ func manyTransactions(t *testing.T, w *world) {
 func loginCSRF(t *testing.T, w *world) {
 	b := w.browser(t)
 	for _, mode := range []string{"no-cors", "cors", ""} {
-		if res := b.get("/bff/login", "Sec-Fetch-Mode: "+mode); res.StatusCode != http.StatusBadRequest || len(b.cookies) > 0 {
-			t.Errorf("mode %q: %d, %d cookies", mode, res.StatusCode, len(b.cookies))
+		if res := b.get("/bff/login", "Sec-Fetch-Mode: "+mode); res.StatusCode != http.StatusBadRequest || len(b.Cookies) > 0 {
+			t.Errorf("mode %q: %d, %d cookies", mode, res.StatusCode, len(b.Cookies))
 		}
 	}
-	back := b.at.Login(b.begin(t, ""), "alice")
-	b.cookies = map[string]*http.Cookie{}
-	if res := b.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusBadRequest || len(b.cookies) > 0 {
+	back := b.Login(b.begin(t, ""), "alice")
+	b.Cookies = map[string]*http.Cookie{}
+	if res := b.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusBadRequest || len(b.Cookies) > 0 {
 		t.Errorf("without the cookie: %d", res.StatusCode)
 	}
 }
@@ -350,10 +325,10 @@ func notFramed(t *testing.T, w *world) {
 // logoutWhileLoggingIn: a logout that comes before the session is stored wins.
 func logoutWhileLoggingIn(t *testing.T, w *world) {
 	b := w.browser(t)
-	b.login(t, "")
+	b.logIn(t, "")
 	s, err := b.session(t)
 	must(t, err)
-	back := b.at.Visit(b.begin(t, "")) // the same provider session, on its way
+	back := b.Visit(b.begin(t, "")) // the same provider session, on its way
 	_, err = w.Sessions.Logout(t.Context(), session.Logout{Issuer: s.Issuer, SID: s.SID, IssuedAt: time.Now()})
 	must(t, err)
 	if res := b.get("/bff/callback?" + back.Encode()); res.StatusCode == http.StatusSeeOther {
@@ -376,7 +351,7 @@ func TestStartsAreBounded(t *testing.T) {
 
 func TestUnknownHost(t *testing.T) {
 	b := newWorld(t).browser(t)
-	b.host = "evil.test"
+	b.Host = "evil.test"
 	if res := b.get("/bff/login"); res.StatusCode != http.StatusNotFound {
 		t.Errorf("%d", res.StatusCode)
 	}
@@ -386,7 +361,7 @@ func TestUnknownHost(t *testing.T) {
 func TestProviderAway(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser(t)
-	back := b.at.Login(b.begin(t, ""), "alice")
+	back := b.Login(b.begin(t, ""), "alice")
 	w.idp.Break("/token", providertest.Status(http.StatusServiceUnavailable, 0))
 	if res := b.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
 		t.Errorf("%d %v", res.StatusCode, res.Header)

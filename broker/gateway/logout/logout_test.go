@@ -76,53 +76,25 @@ func must(t testing.TB, err error) {
 
 // tab is a browser that alice has logged in with.
 type tab struct {
-	w       *world
-	at      *providertest.Browser
-	cookies map[string]*http.Cookie
+	*providertest.Tab
+	w *world
 }
 
 func (w *world) tab(t *testing.T) *tab {
 	t.Helper()
-	b := &tab{w: w, at: w.idp.Browser(t), cookies: map[string]*http.Cookie{}}
-	back := b.at.Login(b.do("GET", "/bff/login", "", navigate...).Header.Get("Location"), "alice")
-	if res := b.do("GET", "/bff/callback?"+back.Encode(), "", navigate...); res.StatusCode != http.StatusSeeOther {
+	b := &tab{w.idp.Tab(t, w.mux, "icom.test"), w}
+	back := b.Login(b.Do("GET", "/bff/login", "", navigate...).Header.Get("Location"), "alice")
+	if res := b.Do("GET", "/bff/callback?"+back.Encode(), "", navigate...); res.StatusCode != http.StatusSeeOther {
 		t.Fatalf("login: %d", res.StatusCode)
 	}
 	return b
 }
 
-var (
-	navigate = []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Sec-Fetch-Site: same-origin"}
-	script   = []string{"Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", "Sec-Fetch-Site: same-origin", "Origin: https://icom.test"}
-)
-
-func (b *tab) do(method, target, form string, headers ...string) *http.Response {
-	r := httptest.NewRequest(method, target, strings.NewReader(form))
-	r.Host = "icom.test"
-	if form != "" {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	for _, h := range headers {
-		name, value, _ := strings.Cut(h, ": ")
-		r.Header.Set(name, value)
-	}
-	for _, c := range b.cookies {
-		r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
-	}
-	rec := httptest.NewRecorder()
-	b.w.mux.ServeHTTP(rec, r)
-	res := rec.Result()
-	for _, c := range res.Cookies() {
-		if b.cookies[c.Name] = c; c.MaxAge < 0 {
-			delete(b.cookies, c.Name)
-		}
-	}
-	return res
-}
+var navigate, script = providertest.Navigate(), providertest.Fetch("https://icom.test")
 
 func (b *tab) id(t *testing.T) session.ID {
 	t.Helper()
-	id, ok := session.ParseID(b.cookies["__Host-Http-ic"].Value)
+	id, ok := session.ParseID(b.Cookies["__Host-Http-ic"].Value)
 	if !ok {
 		t.Fatal("no session cookie")
 	}
@@ -145,8 +117,8 @@ func (w *world) alive(t *testing.T, id session.ID) bool {
 // send sends a logout token, as the provider does.
 func (w *world) send(t *testing.T, token string) *http.Response {
 	t.Helper()
-	b := &tab{w: w, cookies: map[string]*http.Cookie{}}
-	return b.do("POST", "/bff/backchannel-logout", url.Values{"logout_token": {token}}.Encode())
+	b := w.idp.Tab(t, w.mux, "icom.test")
+	return b.Do("POST", "/bff/backchannel-logout", url.Values{"logout_token": {token}}.Encode())
 }
 
 func TestConformance(t *testing.T) {
@@ -163,7 +135,7 @@ func toTheProvider(t *testing.T) {
 	w := newWorld(t, nil)
 	b := w.tab(t)
 	id := b.id(t)
-	res := b.do("POST", "/bff/logout", "csrf_token="+b.csrf(t)+"&return_to=/bye", append(navigate, "Origin: https://icom.test")...)
+	res := b.Do("POST", "/bff/logout", "csrf_token="+b.csrf(t)+"&return_to=/bye", append(navigate, "Origin: https://icom.test")...)
 	to, err := url.Parse(res.Header.Get("Location"))
 	must(t, err)
 	q := to.Query()
@@ -171,14 +143,14 @@ func toTheProvider(t *testing.T) {
 		q.Get("post_logout_redirect_uri") != "https://icom.test/bff/logout/return" {
 		t.Fatalf("%d to %v", res.StatusCode, to)
 	}
-	if w.alive(t, id) || b.cookies["__Host-Http-ic"] != nil {
+	if w.alive(t, id) || b.Cookies["__Host-Http-ic"] != nil {
 		t.Error("the session lives on")
 	}
-	back := b.at.Visit(to.String())
-	if res := b.do("GET", "/bff/logout/return?"+back.Encode(), "", navigate...); res.Header.Get("Location") != "/bye" {
+	back := b.Visit(to.String())
+	if res := b.Do("GET", "/bff/logout/return?"+back.Encode(), "", navigate...); res.Header.Get("Location") != "/bye" {
 		t.Errorf("back: %d to %q", res.StatusCode, res.Header.Get("Location"))
 	}
-	again := b.at.Visit(b.do("GET", "/bff/login?prompt=none", "", navigate...).Header.Get("Location"))
+	again := b.Visit(b.Do("GET", "/bff/login?prompt=none", "", navigate...).Header.Get("Location"))
 	if again.Get("error") != "login_required" {
 		t.Errorf("at the provider: %v", again)
 	}
@@ -186,8 +158,8 @@ func toTheProvider(t *testing.T) {
 
 func stateOnReturn(t *testing.T) {
 	b := newWorld(t, nil).tab(t)
-	b.do("POST", "/bff/logout", "csrf_token="+b.csrf(t)+"&return_to=/bye", append(navigate, "Origin: https://icom.test")...)
-	if res := b.do("GET", "/bff/logout/return?state=forged", "", navigate...); res.Header.Get("Location") != "/" {
+	b.Do("POST", "/bff/logout", "csrf_token="+b.csrf(t)+"&return_to=/bye", append(navigate, "Origin: https://icom.test")...)
+	if res := b.Do("GET", "/bff/logout/return?state=forged", "", navigate...); res.Header.Get("Location") != "/" {
 		t.Errorf("a forged state leads to %q", res.Header.Get("Location"))
 	}
 }
@@ -204,9 +176,9 @@ func providerAway(t *testing.T) {
 	for _, endpoint := range []string{"/revoke", "/logout", "/token"} {
 		w.idp.Break(endpoint, providertest.Status(http.StatusServiceUnavailable, 0))
 	}
-	res := b.do("POST", "/bff/logout", "", append(script, bff.HeaderCSRF+": "+b.csrf(t))...)
+	res := b.Do("POST", "/bff/logout", "", append(script, bff.HeaderCSRF+": "+b.csrf(t))...)
 	must(t, json.NewDecoder(res.Body).Decode(&got))
-	if res.StatusCode != http.StatusOK || w.alive(t, id) || b.cookies["__Host-Http-ic"] != nil {
+	if res.StatusCode != http.StatusOK || w.alive(t, id) || b.Cookies["__Host-Http-ic"] != nil {
 		t.Errorf("%d %+v", res.StatusCode, got)
 	}
 }
@@ -217,19 +189,19 @@ func forcedLogout(t *testing.T) {
 	b := w.tab(t)
 	id := b.id(t)
 	for name, res := range map[string]*http.Response{
-		"a link":             b.do("GET", "/bff/logout", "", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Sec-Fetch-Site: cross-site"),
-		"a guess":            b.do("GET", "/bff/logout?sid=x", "", navigate...),
-		"a form":             b.do("POST", "/bff/logout", "a=b", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Sec-Fetch-Site: same-site", "Origin: https://evil.icom.test"),
-		"our form, no token": b.do("POST", "/bff/logout", "a=b", append(navigate, "Origin: https://icom.test")...),
+		"a link":             b.Do("GET", "/bff/logout", "", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Sec-Fetch-Site: cross-site"),
+		"a guess":            b.Do("GET", "/bff/logout?sid=x", "", navigate...),
+		"a form":             b.Do("POST", "/bff/logout", "a=b", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Sec-Fetch-Site: same-site", "Origin: https://evil.icom.test"),
+		"our form, no token": b.Do("POST", "/bff/logout", "a=b", append(navigate, "Origin: https://icom.test")...),
 	} {
 		if res.StatusCode != http.StatusForbidden || !w.alive(t, id) {
 			t.Errorf("%s: %d", name, res.StatusCode)
 		}
 	}
-	if res := b.do("GET", "/bff/logout?sid="+w.PublicName(id), "", navigate...); res.StatusCode != http.StatusSeeOther || w.alive(t, id) {
+	if res := b.Do("GET", "/bff/logout?sid="+w.PublicName(id), "", navigate...); res.StatusCode != http.StatusSeeOther || w.alive(t, id) {
 		t.Errorf("a link of ours: %d", res.StatusCode)
 	}
-	if res := b.do("GET", "/bff/logout", "", navigate...); res.StatusCode != http.StatusOK {
+	if res := b.Do("GET", "/bff/logout", "", navigate...); res.StatusCode != http.StatusOK {
 		t.Errorf("who is logged out already: %d", res.StatusCode)
 	}
 }
@@ -237,14 +209,14 @@ func forcedLogout(t *testing.T) {
 func tokenIsTakenBack(t *testing.T) {
 	w := newWorld(t, nil)
 	b := w.tab(t)
-	b.do("POST", "/bff/logout", "", append(script, bff.HeaderCSRF+": "+b.csrf(t))...)
+	b.Do("POST", "/bff/logout", "", append(script, bff.HeaderCSRF+": "+b.csrf(t))...)
 	eventually(t, "the refresh token is taken back", func() bool { return len(w.idp.Calls("/revoke")) == 1 })
 }
 
 func oneMethod(t *testing.T) {
 	b := newWorld(t, nil).tab(t)
 	for _, method := range []string{"GET", "PUT", "DELETE"} {
-		if res := b.do(method, "/bff/backchannel-logout", ""); res.StatusCode != http.StatusMethodNotAllowed {
+		if res := b.Do(method, "/bff/backchannel-logout", ""); res.StatusCode != http.StatusMethodNotAllowed {
 			t.Errorf("%s: %d", method, res.StatusCode)
 		}
 	}
@@ -366,7 +338,7 @@ func frames(t *testing.T) {
 	must(t, err)
 	frame := []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe", "Sec-Fetch-Site: same-site"}
 	ask := func(iss, sid string) *http.Response {
-		return b.do("GET", "/bff/frontchannel-logout?"+url.Values{"iss": {iss}, "sid": {sid}}.Encode(), "", frame...)
+		return b.Do("GET", "/bff/frontchannel-logout?"+url.Values{"iss": {iss}, "sid": {sid}}.Encode(), "", frame...)
 	}
 	for _, c := range [][2]string{{"https://evil.test", s.SID}, {"", s.SID}, {s.Issuer, ""}} {
 		if res := ask(c[0], c[1]); res.StatusCode != http.StatusBadRequest || !w.alive(t, b.id(t)) {
@@ -382,7 +354,7 @@ func frames(t *testing.T) {
 		t.Errorf("%d %v", res.StatusCode, res.Header)
 	}
 	off := newWorld(t, nil).tab(t)
-	if res := off.do("GET", "/bff/frontchannel-logout?iss=a&sid=b", "", frame...); res.StatusCode != http.StatusNotFound {
+	if res := off.Do("GET", "/bff/frontchannel-logout?iss=a&sid=b", "", frame...); res.StatusCode != http.StatusNotFound {
 		t.Errorf("where it is off: %d", res.StatusCode)
 	}
 }
