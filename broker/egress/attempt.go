@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/intercom-broker/intercom/broker/credential"
+	"github.com/intercom-broker/intercom/broker/outbound"
 	"github.com/intercom-broker/intercom/broker/secret"
 )
 
@@ -82,15 +83,9 @@ func (a *act) where() url.URL {
 	if a.url != nil {
 		return *a.url
 	}
-	base, raw := a.upstream.service.Upstream.URL, a.upstream.base+a.target.path
-	plain, err := url.PathUnescape(raw)
-	if err != nil { // the catalogue and CleanPath hold that it does not happen
-		plain = raw
-	}
-	return url.URL{
-		Scheme: base.Scheme, Host: base.Host, Path: plain, RawPath: raw,
-		RawQuery: a.in.URL.RawQuery, ForceQuery: a.in.URL.ForceQuery,
-	}
+	u := outbound.URL(a.upstream.base, a.target.path, a.in.URL)
+	u.Scheme, u.Host = a.upstream.service.Upstream.URL.Scheme, a.upstream.service.Upstream.URL.Host
+	return u
 }
 
 // place is the step after which others may change the URL.

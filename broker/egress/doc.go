@@ -29,9 +29,9 @@
 //
 // # The way to the upstream
 //
-// Each service has connections of its own, which change only when its place does. They are dialled past
-// hygiene's guard, and TLS is verified, always. Connections are kept idle for less than servers commonly
-// keep them: see idle. A client certificate from the store has connections of its own for each version.
+// Each service has connections of its own, which change only when its place does. Package outbound dials them,
+// past hygiene's guard, and verifies TLS, always. A client certificate from the store has connections of its
+// own for each version.
 //
 // A request is sent again in two cases: by net/http, where the connection turned out to be closed and nothing
 // was lost; and by us, once, where the upstream answered 401, the store or the authorization server then gave

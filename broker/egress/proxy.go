@@ -5,18 +5,17 @@ import (
 	"io"
 	"net/http"
 	"net/http/httputil"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/hygiene"
+	"github.com/intercom-broker/intercom/broker/outbound"
 )
 
 // newProxy returns the one ReverseProxy. What is particular to a request it finds in the request's act.
 func (h *Handler) newProxy() *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
-		Rewrite: rewrite, ModifyResponse: receive, ErrorHandler: fail, Transport: roundTripper{}, BufferPool: &buffers{}, ErrorLog: h.log,
+		Rewrite: rewrite, ModifyResponse: receive, ErrorHandler: fail, Transport: roundTripper{}, BufferPool: &outbound.Buffers{}, ErrorLog: h.log,
 	}
 }
 
@@ -41,17 +40,8 @@ func (a *act) stream() {
 	}
 	a.handler.proxy.ServeHTTP(&a.writer, r)
 	if r.ContentLength != 0 && r.ProtoMajor == 1 && !a.sent.ended.Load() {
-		a.drain()
+		outbound.Drain(&a.writer, a.in.Body)
 	}
-}
-
-// drain lets the answer out, and waits a moment for the rest of the body, which the transport may still be
-// reading: net/http would wait for it without a deadline. The connection ends with this answer.
-func (a *act) drain() {
-	rc := http.NewResponseController(&a.writer)
-	_ = rc.Flush()
-	_ = rc.SetReadDeadline(time.Now().Add(abandonment))
-	_, _ = io.CopyN(io.Discard, a.in.Body, 256<<10)
 }
 
 type roundTripper struct{}
@@ -92,7 +82,7 @@ func receive(res *http.Response) error {
 	res.Header[fault.DecisionHeader] = []string{a.grant.ID}
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		if !hygiene.IsUpgrade(a.in) {
-			return errUnasked
+			return outbound.ErrUnasked
 		}
 		return nil
 	}
@@ -158,19 +148,3 @@ func (b *responseBody) Close() error {
 	b.act.scrub(b.res.Trailer)
 	return err
 }
-
-// buffers are what bodies are copied through, shared by all requests.
-type buffers struct{ pool sync.Pool }
-
-const bufferSize = 32 << 10
-
-// Get implements [httputil.BufferPool].
-func (b *buffers) Get() []byte {
-	if p, ok := b.pool.Get().(*[bufferSize]byte); ok {
-		return p[:]
-	}
-	return make([]byte, bufferSize)
-}
-
-// Put implements [httputil.BufferPool].
-func (b *buffers) Put(p []byte) { b.pool.Put((*[bufferSize]byte)(p)) }

@@ -2,16 +2,15 @@ package egress
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/outbound"
 )
 
 // refuse answers with err, in the caller's language: a gRPC client gets a status, all others a problem. It
@@ -29,32 +28,15 @@ func (a *act) refuse(err error) {
 			"service", a.target.service, "decision", e.Decision, "reason", e.Code(), "error", e)
 	}
 	if a.writer.status == 0 {
-		a.abandonBody()
+		outbound.AbandonBody(&a.writer, a.in)
 	}
 	switch {
 	case a.writer.status != 0:
 	case isGRPC(a.in):
 		a.writeStatus(e)
-	case isUpstreamFault(e):
-		a.writeBadGateway(e)
 	default:
-		fault.WriteProblem(&a.writer, e)
+		outbound.WriteProblem(&a.writer, e)
 	}
-}
-
-// abandonment is how long the rest of a refused request's body is waited for.
-const abandonment = 2 * time.Second
-
-// abandonBody bounds how long a body that nobody wants holds its connection: net/http reads up to 256 KB of it
-// before it lets go, without a deadline. The connection ends with the answer, so no later request meets
-// the deadline. HTTP/2 resets the stream instead, and reads nothing.
-func (a *act) abandonBody() {
-	if a.in.ContentLength == 0 || a.in.ProtoMajor != 1 {
-		return
-	}
-	a.writer.Header().Set("Connection", "close")
-	// Where there is no connection to set it on, there is none that is held.
-	_ = http.NewResponseController(a.writer.ResponseWriter).SetReadDeadline(time.Now().Add(abandonment))
 }
 
 // writeStatus is a gRPC answer that consists of its trailer alone.
@@ -84,19 +66,4 @@ func encodeMessage(s string) string {
 		}
 	}
 	return b.String()
-}
-
-// writeBadGateway is WriteProblem for the one status that is no failure of ours: fault has no kind for it,
-// because only a gateway can say it.
-func (a *act) writeBadGateway(e *fault.Error) {
-	h := a.writer.Header()
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set(fault.DecisionHeader, e.Decision)
-	a.writer.WriteHeader(http.StatusBadGateway)
-	_ = json.NewEncoder(&a.writer).Encode(fault.Problem{
-		Type: "about:blank", Title: http.StatusText(http.StatusBadGateway), Status: http.StatusBadGateway,
-		Detail: e.Message, Code: e.Code(), Decision: e.Decision,
-	})
 }

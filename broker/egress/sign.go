@@ -8,6 +8,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/credential"
 	"github.com/intercom-broker/intercom/broker/egress/inject"
 	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/outbound"
 	"github.com/intercom-broker/intercom/broker/service"
 )
 
@@ -79,7 +80,7 @@ func (a *act) readBody(limit int64) error {
 	body, err := io.ReadAll(io.LimitReader(a.in.Body, limit+1))
 	switch {
 	case err != nil && a.in.Context().Err() != nil:
-		return gone()
+		return outbound.Gone()
 	case err != nil:
 		return fault.New(fault.InvalidRequest, ReasonBody, "the request's body could not be read to its end").Because(err)
 	case int64(len(body)) > limit:

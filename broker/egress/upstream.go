@@ -2,7 +2,6 @@ package egress
 
 import (
 	"crypto/tls"
-	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -11,7 +10,7 @@ import (
 	"time"
 
 	"github.com/intercom-broker/intercom/broker/fault"
-	"github.com/intercom-broker/intercom/broker/hygiene"
+	"github.com/intercom-broker/intercom/broker/outbound"
 	"github.com/intercom-broker/intercom/broker/service"
 )
 
@@ -130,20 +129,17 @@ func (p *pools) close() {
 // close lets go of all idle connections.
 func (u *upstreams) close() { u.now.Load().closeUnless(&generation{}) }
 
-// idle is how long a connection is kept for the next request: less than the shortest keep-alive that
-// is common among servers (Node's 5 s), because a request that crosses the server's close is lost, and one
-// with a body cannot be sent again.
-const idle = 4 * time.Second
-
 func (h *Handler) newPools(s *service.Service, client ...tls.Certificate) *pools {
-	p := &pools{http: h.newTransport(s.Upstream.Dial), grpc: h.newTransport(s.Upstream.Dial)}
-	p.http.TLSClientConfig.Certificates, p.grpc.TLSClientConfig.Certificates = client, client
-	p.http.ResponseHeaderTimeout = h.cfg.HeaderTimeout
-	p.http.Protocols.SetHTTP1(true)
-	p.http.Protocols.SetHTTP2(true)
+	cfg := outbound.Config{
+		Dial: s.Upstream.Dial, RootCAs: h.cfg.RootCAs, Certificates: client, DialTimeout: h.cfg.DialTimeout, HeaderTimeout: h.cfg.HeaderTimeout,
+	}
+	p := &pools{http: outbound.Transport(cfg)}
 	// A server may keep the head of a gRPC stream until it has something to say. The caller's own deadline
 	// travels in grpc-timeout.
+	cfg.HeaderTimeout = 0
+	p.grpc = outbound.Transport(cfg)
 	p.grpc.IdleConnTimeout = 90 * time.Second // HTTP/2 announces that it closes
+	p.grpc.Protocols = new(http.Protocols)
 	p.grpc.Protocols.SetHTTP2(s.Upstream.URL.Scheme == "https")
 	p.grpc.Protocols.SetUnencryptedHTTP2(s.Upstream.URL.Scheme == "http")
 	return p
@@ -151,27 +147,7 @@ func (h *Handler) newPools(s *service.Service, client ...tls.Certificate) *pools
 
 // newTokenTransport returns the way to a token endpoint.
 func (h *Handler) newTokenTransport(dial []netip.Prefix) *http.Transport {
-	t := h.newTransport(dial)
+	t := outbound.Transport(outbound.Config{Dial: dial, RootCAs: h.cfg.RootCAs, DialTimeout: h.cfg.DialTimeout})
 	t.MaxResponseHeaderBytes = 32 << 10
-	t.Protocols.SetHTTP1(true)
-	t.Protocols.SetHTTP2(true)
 	return t
-}
-
-func (h *Handler) newTransport(dial []netip.Prefix) *http.Transport {
-	dialer := &net.Dialer{Timeout: h.cfg.DialTimeout, Control: hygiene.Guard(dial)}
-	return &http.Transport{
-		Proxy:       nil, // a proxy would dial in our place, beyond the guard
-		DialContext: dialer.DialContext,
-		TLSClientConfig: &tls.Config{
-			RootCAs: h.cfg.RootCAs, MinVersion: tls.VersionTLS12,
-		},
-		TLSHandshakeTimeout:    h.cfg.DialTimeout,
-		MaxIdleConnsPerHost:    512, // the default of 2 makes every burst a storm of dials
-		IdleConnTimeout:        idle,
-		MaxResponseHeaderBytes: 256 << 10,
-		DisableCompression:     true, // bodies pass as they are
-		Protocols:              new(http.Protocols),
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
-	}
 }

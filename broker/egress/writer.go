@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
+
+	"github.com/intercom-broker/intercom/broker/outbound"
 )
 
 // writer is the caller's side. It remembers what was answered and holds interim answers to the same rules
@@ -32,7 +34,7 @@ func (w *writer) WriteHeader(status int) {
 func (w *writer) Write(p []byte) (int, error) {
 	n, err := w.ResponseWriter.Write(p)
 	if err != nil && w.act.outcome.Err == nil {
-		w.act.outcome.Err = gone()
+		w.act.outcome.Err = outbound.Gone()
 	}
 	return n, err
 }
