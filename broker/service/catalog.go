@@ -39,7 +39,7 @@ func (c *Catalog) ByAudience(audience string) (*Service, bool) {
 	return s, ok
 }
 
-// ByOrigin returns the token services whose upstream has that [Origin], by name.
+// ByOrigin returns the token services of which one target has that [Origin], by name.
 func (c *Catalog) ByOrigin(origin string) []*Service { return slices.Clone(c.byOrigin[origin]) }
 
 // Vending returns the services that vend the credential, by name.
@@ -96,8 +96,8 @@ func (c *Catalog) index(all []*Service) (errs strict.Errors) {
 			continue
 		}
 		c.byAudience[s.Token.Audience] = s
-		if origin := s.Upstream.Origin(); origin != "" {
-			c.byOrigin[origin] = append(c.byOrigin[origin], s)
+		for _, target := range s.Upstream.Targets {
+			c.byOrigin[Origin(target)] = append(c.byOrigin[Origin(target)], s)
 		}
 	}
 	return errs

@@ -22,7 +22,7 @@ type document struct {
 
 // entry is one service. The one-line form is its upstream alone.
 type entry struct {
-	Upstream upstream   `yaml:"upstream" doc:"Where the service is: an http or https URL, or a mapping with url and dial."`
+	Upstream upstream   `yaml:"upstream" doc:"Where the service is: an http or https URL, or a mapping with url or targets, and dial."`
 	Token    *token     `yaml:"token" doc:"We mint a token for the service; this is what none of token, inject and vend means."`
 	Inject   *inject    `yaml:"inject" doc:"The credential is put into the request on the way; the application never sees it."`
 	Vend     *vend      `yaml:"vend" doc:"The application gets the credential, leased."`
@@ -35,8 +35,9 @@ type entry struct {
 }
 
 type upstream struct {
-	URL  strict.URL     `yaml:"url" required:"true" doc:"The base URL, http or https."`
-	Dial []netip.Prefix `yaml:"dial" doc:"Networks that may be dialled beyond public and private ones, such as 127.0.0.0/8. An address in the URL opens nothing."`
+	URL     strict.URL     `yaml:"url" doc:"The base URL, http or https."`
+	Targets []strict.URL   `yaml:"targets" doc:"In place of url: the base URLs of several instances, of one scheme and one path. The gateway takes turns; all others use the first."`
+	Dial    []netip.Prefix `yaml:"dial" doc:"Networks that may be dialled beyond public and private ones, such as 127.0.0.0/8. An address in the URL opens nothing."`
 }
 
 type token struct {
@@ -92,18 +93,6 @@ func (e *entry) UnmarshalYAML(n *yaml.Node) error {
 	return errors.Join(e.check(n), e.checkBrowser(n))
 }
 
-// UnmarshalYAML implements [yaml.Unmarshaler].
-func (u *upstream) UnmarshalYAML(n *yaml.Node) error {
-	type plain upstream
-	if n.Kind == yaml.ScalarNode {
-		return errors.Join(strict.Node(n, &u.URL), u.check(n, n))
-	}
-	if err := strict.Node(n, (*plain)(u)); err != nil {
-		return err
-	}
-	return u.check(n, strict.Field(n, "url"))
-}
-
 // parseFile returns the services of one file.
 func parseFile(name string, data []byte) ([]*Service, error) {
 	var d document
@@ -124,8 +113,9 @@ func parseFile(name string, data []byte) ([]*Service, error) {
 func (e *entry) service(name, owner, pos string) *Service {
 	s := &Service{Name: name, Owner: owner, Pos: pos, line: e.line, Stale: DefaultStale}
 	s.Upstream.Dial = e.Upstream.Dial
-	if u := e.Upstream.URL.URL; !e.Upstream.URL.IsZero() {
-		s.Upstream.URL = &u
+	for i := range e.Upstream.Targets {
+		s.Upstream.Targets = append(s.Upstream.Targets, &e.Upstream.Targets[i].URL)
+		s.Upstream.URL = s.Upstream.Targets[0]
 	}
 	switch {
 	case e.Inject != nil:

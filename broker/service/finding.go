@@ -87,10 +87,12 @@ func (s *Service) findQuery() []Finding {
 
 // findDial says where the dial guard will refuse, as far as the file tells: names are looked up later.
 func (s *Service) findDial() []Finding {
-	if s.Upstream.URL == nil {
-		return nil
+	for _, t := range s.Upstream.Targets {
+		if found := s.shut("", t.Hostname(), s.Upstream.Dial); found != nil {
+			return found
+		}
 	}
-	return s.shut("", s.Upstream.URL.Hostname(), s.Upstream.Dial)
+	return nil
 }
 
 // findTokenDial is findDial for the way to a token.

@@ -74,6 +74,37 @@ services:
 	}
 }
 
+// TestTargets: the first stands for all where one place is meant.
+func TestTargets(t *testing.T) {
+	c := parse(t, `version: 1
+owner: t
+services:
+  many: { upstream: { targets: [ "https://a/v1", "https://b:443/v1", "https://a:8443/v1" ], dial: [10.0.0.0/8] } }
+  one: http://c/
+  root: { upstream: { targets: [ "https://a/", "https://d" ] }, token: { bind: none } }
+  app: { token: { bind: none } }
+`)
+	got := map[string][]string{}
+	for _, s := range c.All() {
+		got[s.Name] = []string{s.Upstream.Origin()}
+		for _, target := range s.Upstream.Targets {
+			got[s.Name] = append(got[s.Name], target.String())
+		}
+	}
+	want := map[string][]string{
+		"many": {"https://a", "https://a/v1", "https://b:443/v1", "https://a:8443/v1"}, "one": {"http://c", "http://c"},
+		"root": {"https://a", "https://a", "https://d"}, "app": {""},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	for origin, names := range map[string]int{"https://a": 2, "https://b": 1, "https://a:8443": 1, "https://d": 1, "https://e": 0} {
+		if got := c.ByOrigin(origin); len(got) != names {
+			t.Errorf("%s is of %d services, want %d", origin, len(got), names)
+		}
+	}
+}
+
 func TestCatalogue(t *testing.T) {
 	c := parse(t, `version: 1
 owner: t
@@ -126,6 +157,7 @@ services:
   mapped: { upstream: "https://[::ffff:127.0.0.1]:1" }
   private: { upstream: "https://10.0.0.1" }
   tokens: { upstream: { url: "https://[::1]:1", dial: ["::1/128"] }, inject: { oauth2: { token_url: "https://localhost", credential: c } } }
+  many: { upstream: { targets: [ "https://m", "https://127.0.0.1:1", "https://127.0.0.1:2" ] } }
   query: { upstream: "https://a", inject: { query: { name: key, credential: c } } }
 `)
 	var got []string
@@ -138,9 +170,10 @@ services:
 		`team.yaml:4:3: service "line": the one-line form of a plain http upstream implies bind: none: whoever gets hold of a token can use it`,
 		`team.yaml:4:3: service "line": unreachable by resource: its origin http://b is also that of service "long" at team.yaml:5:3`,
 		`team.yaml:5:3: service "long": unreachable by resource: its origin http://b is also that of service "line" at team.yaml:4:3`,
+		`team.yaml:15:3: service "many": unreachable: the dial guard refuses 127.0.0.1 unless dial opens it`,
 		`team.yaml:12:3: service "mapped": unreachable: the dial guard refuses 127.0.0.1 unless dial opens it`,
 		`team.yaml:10:3: service "metadata": unreachable: the dial guard refuses 169.254.169.254 unless dial opens it`,
-		`team.yaml:15:3: service "query": the credential travels in the query, which ends in the logs of the service and of all that stands before it`,
+		`team.yaml:16:3: service "query": the credential travels in the query, which ends in the logs of the service and of all that stands before it`,
 		`team.yaml:11:3: service "six": unreachable: the dial guard refuses ::1 unless dial opens it`,
 		`team.yaml:14:3: service "tokens": oauth2.token_url is unreachable: the dial guard refuses 127.0.0.1 unless dial opens it`,
 	}

@@ -64,6 +64,15 @@ func TestRefusals(t *testing.T) {
 		{"vend with an upstream", `{ upstream: "https://a", vend: { credential: a } }`, `f:4:18: service "x": upstream: leave it out: the application connects by itself with what is vended`},
 		{"a short lease", `{ vend: { credential: a, ttl: 1s } }`, `f:4:36: service "x": ttl: want between 10s and 24h0m0s`},
 		{"a long stale", `{ vend: { credential: a, stale: 25h } }`, `f:4:38: service "x": stale: want between 0s and 24h0m0s`},
+		{"no place", `{ upstream: { dial: [127.0.0.0/8] } }`, `f:4:18: upstream of service "x": want one of url and targets`},
+		{"a url and targets", `{ upstream: { url: "https://a", targets: ["https://b"] } }`, `f:4:47: upstream of service "x": targets: want one of url and targets: the targets are all that there is`},
+		{"no target", `{ upstream: { targets: [] } }`, `f:4:29: upstream of service "x": targets: an empty list reaches nothing`},
+		{"a target for targets", `{ upstream: { targets: "https://a" } }`, `f:4:29: upstream.targets of service "x": want a list such as [a, b], got text`},
+		{"targets of two schemes", `{ upstream: { targets: ["https://a", "http://b"] } }`, `f:4:43: upstream of service "x": targets[1]: want the scheme and the path of the first: they are instances of one service`},
+		{"targets of two paths", `{ upstream: { targets: ["https://a/v1", "https://b/v2"] } }`, `f:4:46: upstream of service "x": targets[1]: want the scheme and the path of the first: they are instances of one service`},
+		{"a target twice", `{ upstream: { targets: ["https://a", "https://b", "https://A:443/"] } }`, `f:4:56: upstream of service "x": targets[2]: stands twice`},
+		{"a target with a query", `{ upstream: { targets: ["https://a", "https://b?c"] } }`, `f:4:43: upstream of service "x": want a URL without a query`},
+		{"targets over plain http", `{ upstream: { targets: ["http://a", "http://b"] } }`, `f:4:6: service "x": bind must be written out for a plain http upstream, which cannot see the caller's certificate: token: { bind: none }`},
 		{"dial everything", `{ upstream: { url: "https://a", dial: [0.0.0.0/0] } }`, `f:4:45: upstream of service "x": dial[0]: opens every network: name the ones that are meant`},
 		{"dial with bits", `{ upstream: { url: "https://a", dial: [127.0.0.1/8] } }`, `f:4:45: upstream of service "x": dial[0]: has bits beyond its length: write 127.0.0.0/8`},
 		{"dial mapped", `{ upstream: { url: "https://a", dial: ["::ffff:127.0.0.0/104"] } }`, `f:4:45: upstream of service "x": dial[0]: write an IPv4 network as one`},
@@ -140,7 +149,7 @@ func FuzzParseKeepsTheRules(f *testing.F) {
 		`{ token: { bind: none, audience: "https://a/b" } }`, `https://[::1]:8443/a`, `{ upstream: { url: "http://169.254.169.254", dial: [169.254.0.0/16] }, token: { bind: none } }`,
 		`{ upstream: "https://a", inject: { certificate: { credential: a }, query: { name: b, credential: c }, oauth2: { token_url: "https://t", credential: d, params: { x: y } } } }`,
 		`{ upstream: "https://a", inject: { header: { name: x-key, credential: a }, hmac: { credential: b, headers: [host], body_limit: 2MiB } } }`,
-		`{ upstream: "https://a", inject: { sigv4: { credential: b, region: r, service: s3 } } }`,
+		`{ upstream: "https://a", inject: { sigv4: { credential: b, region: r, service: s3 } } }`, `{ upstream: { targets: ["https://a/b", "https://c/b"], dial: [127.0.0.0/8] } }`,
 		`{ upstream: "https://a", inject: { header: { name: x-key, prefix: "Token ", credential: a/b } } }`, `{ upstream: "https://a", inject: { bearer: { mint: { audience: b, scope: [c] } } } }`,
 	} {
 		f.Add([]byte(head + seed))
@@ -175,6 +184,8 @@ func checkRules(t *testing.T, c *service.Catalog, s *service.Service) {
 		t.Errorf("bound, and the upstream cannot see it: %+v", s)
 	case s.Token != nil && (s.Token.Bind == "" || s.Token.Audience == "" || strings.ContainsAny(s.Token.Audience, "*|, \t\n")):
 		t.Errorf("token %+v", s.Token)
+	case (s.Upstream.URL == nil) != (len(s.Upstream.Targets) == 0), s.Upstream.URL != nil && s.Upstream.Targets[0] != s.Upstream.URL:
+		t.Errorf("targets %v, URL %v", s.Upstream.Targets, s.Upstream.URL)
 	case s.Upstream.URL != nil && (s.Upstream.URL.User != nil || s.Upstream.URL.RawQuery != "" || s.Upstream.URL.Host == ""):
 		t.Errorf("upstream %v", s.Upstream.URL)
 	case s.Mode == service.ModeInject && s.Upstream.URL == nil:

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"path"
 	"strings"
 	"time"
 
@@ -142,26 +141,6 @@ func checkDuration(n *yaml.Node, key string, d *strict.Duration, least time.Dura
 		return strict.At(n, "%s: want between %s and %s", key, least, maxDuration)
 	}
 	return nil
-}
-
-func (u *upstream) check(n, url *yaml.Node) error {
-	if u.URL.IsZero() {
-		return nil // said already
-	}
-	var errs []error
-	refuse := func(n *yaml.Node, format string, args ...any) { errs = append(errs, strict.At(n, format, args...)) }
-	if s := u.URL.Scheme; s != "http" && s != "https" {
-		refuse(url, "want an http or https URL, got %.64q", s)
-	}
-	if u.URL.RawQuery != "" || u.URL.ForceQuery {
-		refuse(url, "want a URL without a query")
-	}
-	if p := u.URL.Path; p == "/" {
-		u.URL.Path = ""
-	} else if p != "" && (u.URL.RawPath != "" || path.Clean(p) != p || strings.ContainsAny(p, `\;`)) {
-		refuse(url, "want a plain path: no trailing or doubled slash, no dot segment, no escape")
-	}
-	return errors.Join(append(errs, checkDial(strict.Field(n, "dial"), u.Dial))...)
 }
 
 func checkDial(n *yaml.Node, networks []netip.Prefix) error {

@@ -10,8 +10,11 @@ const urlPattern = `^https?://[^/?#@]+`
 // JSONSchemaExtend adds the one-line form.
 func (entry) JSONSchemaExtend(s *jsonschema.Schema) { orURL(s) }
 
-// JSONSchemaExtend adds the one-line form.
-func (upstream) JSONSchemaExtend(s *jsonschema.Schema) { orURL(s) }
+// JSONSchemaExtend adds the one-line form, and that the mapping has one of url and targets.
+func (upstream) JSONSchemaExtend(s *jsonschema.Schema) {
+	s.OneOf = []*jsonschema.Schema{{Required: []string{"url"}}, {Required: []string{"targets"}}}
+	orURL(s)
+}
 
 func orURL(s *jsonschema.Schema) { orText(s, urlPattern) }
 

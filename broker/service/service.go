@@ -62,6 +62,8 @@ type Service struct {
 type Upstream struct {
 	// URL is http or https, with a path without trailing slash or none, and nothing after it.
 	URL *url.URL
+	// Targets are all places of the service, of one scheme and one path; URL is the first.
+	Targets []*url.URL
 	// Dial are the networks that the dial guard opens beyond public and private ranges.
 	Dial []netip.Prefix
 }
