@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"net"
 	"net/http"
-	"sync/atomic"
 
 	"github.com/intercom-broker/intercom/broker/outbound"
 )
@@ -47,31 +46,5 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	w.status = http.StatusSwitchingProtocols
 	w.act.upgraded.Store(true)
-	return &counted{Conn: c, bytes: &w.act.bytes}, rw, nil
-}
-
-// counted counts both ways of an upgraded connection.
-type counted struct {
-	net.Conn
-	bytes *atomic.Int64
-}
-
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	c.bytes.Add(int64(n))
-	return n, err
-}
-
-func (c *counted) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	c.bytes.Add(int64(n))
-	return n, err
-}
-
-// CloseWrite passes on that one side has said all, where the connection can.
-func (c *counted) CloseWrite() error {
-	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return w.CloseWrite()
-	}
-	return c.Close()
+	return outbound.CountConn(c, &w.act.bytes), rw, nil
 }

@@ -1,0 +1,76 @@
+package upstream
+
+import (
+	"mime"
+	"net/http"
+	"strings"
+)
+
+// clean takes from an answer's head what is not the service's to say.
+func (c *call) clean(res *http.Response) {
+	h := res.Header
+	cookies := settable(h["Set-Cookie"], c.pass.SetCookies)
+	scrub(h)
+	if len(cookies) > 0 {
+		h["Set-Cookie"] = cookies
+	}
+	if !c.Anonymous && !isPrivate(h["Cache-Control"]) {
+		h["Cache-Control"] = []string{"private, no-store"}
+	}
+	if at := h["Location"]; len(at) == 1 {
+		h["Location"] = []string{locate(at[0], c.Service)}
+	}
+}
+
+// scrub removes the fields that no service sets at the browser.
+func scrub(h http.Header) {
+	for name := range h {
+		if isOurs(name) {
+			delete(h, name)
+		}
+	}
+}
+
+func isOurs(name string) bool {
+	switch name {
+	case "Set-Cookie", "Set-Cookie2", "Authorization":
+		return true
+	// These speak for the whole origin, on which the service is one of many: they end all sessions, take over
+	// the paths of others, or send reports of them elsewhere.
+	case "Alt-Svc", "Clear-Site-Data", "Service-Worker-Allowed", "Strict-Transport-Security", "Public-Key-Pins", "Nel", "Report-To":
+		return true
+	// These speak to servers on the way, and some overrule Cache-Control (RFC 9213). X-Accel-Buffering only asks
+	// them to stream.
+	case "Surrogate-Control", "X-Accel-Redirect", "X-Accel-Expires", "X-Sendfile":
+		return true
+	}
+	return strings.HasPrefix(name, "Access-Control-") || strings.HasPrefix(name, "Intercom-") || strings.HasPrefix(name, "Proxy-") ||
+		strings.HasSuffix(name, "Cdn-Cache-Control")
+}
+
+// isPrivate reports whether a Cache-Control lets no shared cache keep the answer (RFC 9111, section 5.2.2). One
+// with quoted arguments is not looked into: `private="set-cookie"` makes one field private, and the rest not.
+func isPrivate(values []string) bool {
+	private := false
+	for _, v := range values {
+		if strings.Contains(v, `"`) {
+			return false
+		}
+		for directive := range strings.SplitSeq(v, ",") {
+			name, _, _ := strings.Cut(strings.TrimSpace(directive), "=")
+			switch strings.ToLower(name) {
+			case "private", "no-store":
+				private = true
+			case "public", "s-maxage":
+				return false
+			}
+		}
+	}
+	return private
+}
+
+// isEvents reports whether the answer is an event stream.
+func isEvents(h http.Header) bool {
+	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	return err == nil && kind == "text/event-stream"
+}

@@ -1,0 +1,311 @@
+package upstream_test
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/gateway/route"
+	"github.com/intercom-broker/intercom/broker/gateway/upstream"
+	"github.com/intercom-broker/intercom/broker/hygiene"
+	"github.com/intercom-broker/intercom/broker/outbound"
+	"github.com/intercom-broker/intercom/broker/service"
+)
+
+// What the tests inject. No browser may set it, and none may see it.
+const (
+	basic  = "Basic Z2F0ZTpodW50ZXIyLWNvcnJlY3QtaG9yc2U="
+	userID = "user-4711"
+)
+
+var quiet = log.New(io.Discard, "", 0)
+
+// gate is the least that a gateway does around the proxy: hygiene, the route, the header. It stands on a real
+// listener, and answers as package bff will: with problems.
+type gate struct {
+	addr   map[string]string // by protocol
+	set    *upstream.Set
+	proxy  *upstream.Proxy
+	table  atomic.Pointer[route.Table]
+	change func(*http.Request, *upstream.Call) // what a test wants otherwise
+
+	mu       sync.Mutex
+	outcomes []upstream.Outcome
+}
+
+var hosts = []string{"door.test", "crm"}
+
+func newGate(t testing.TB, services string, change ...func(*upstream.Config)) *gate {
+	t.Helper()
+	cfg := upstream.Config{}
+	for _, f := range change {
+		f(&cfg)
+	}
+	g := &gate{set: upstream.New(cfg)}
+	g.proxy = upstream.NewProxy(g.set)
+	g.services(t, services)
+	g.addr = map[string]string{"http/1.1": g.listen(t, false), "h2": g.listen(t, true)}
+	t.Cleanup(func() { g.set.Follow(&service.Catalog{}) })
+	return g
+}
+
+func (g *gate) listen(t testing.TB, http2 bool) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: g, MaxHeaderBytes: hygiene.MaxHead, ReadHeaderTimeout: 10 * time.Second, Protocols: new(http.Protocols), ErrorLog: quiet}
+	srv.Protocols.SetHTTP1(!http2)
+	srv.Protocols.SetUnencryptedHTTP2(http2)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = srv.Serve(hygiene.Listener(l))
+	}()
+	t.Cleanup(func() {
+		_ = srv.Close()
+		<-done
+	})
+	return l.Addr().String()
+}
+
+// services is a reload.
+func (g *gate) services(t testing.TB, lines string) {
+	t.Helper()
+	c := parse(t, lines)
+	tab, err := route.New(c, hosts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.table.Store(tab)
+	g.set.Follow(c)
+}
+
+func parse(t testing.TB, lines string) *service.Catalog {
+	t.Helper()
+	c, err := service.Parse(map[string][]byte{"t.yaml": []byte("version: 1\nowner: team\nservices:\n" + lines)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path, err := hygiene.CheckRequest(r)
+	if err != nil {
+		outbound.AbandonBody(w, r)
+		if errors.Is(err, hygiene.ErrMethod) {
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			return
+		}
+		fault.WriteProblem(w, fault.New(fault.InvalidRequest, "REQUEST_REFUSED", err.Error()))
+		return
+	}
+	to, others := g.table.Load().Find(r.Host, path, r.Method)
+	if to == nil {
+		w.Header().Set("Allow", strings.Join(others, ", "))
+		w.WriteHeader(map[bool]int{true: http.StatusMethodNotAllowed, false: http.StatusNotFound}[len(others) > 0])
+		return
+	}
+	call := upstream.Call{Service: to.Service, Path: upstream.Path(to.Service.Browser.Pass, path), Header: http.Header{}, Ended: g.ended}
+	field, value := "Authorization", basic
+	if to.Service.Name == "keyed" {
+		field, value = "X-User-Id", userID
+	}
+	hygiene.ForwardHeaders(call.Header, r.Header, field)
+	call.Header.Set(field, value)
+	if g.change != nil {
+		g.change(r, &call)
+	}
+	g.proxy.Serve(w, r, call)
+}
+
+func (g *gate) ended(o upstream.Outcome) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.outcomes = append(g.outcomes, o)
+}
+
+// outcome waits for the next one.
+func (g *gate) outcome(t testing.TB) (o upstream.Outcome) {
+	t.Helper()
+	eventually(t, "outcome", func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if len(g.outcomes) == 0 {
+			return false
+		}
+		o, g.outcomes = g.outcomes[0], g.outcomes[1:]
+		return true
+	})
+	return o
+}
+
+// client is a browser that speaks one protocol and follows no redirect.
+func (g *gate) client(t testing.TB, proto string) *http.Client {
+	t.Helper()
+	transport := &http.Transport{
+		Protocols: new(http.Protocols), DisableCompression: true, MaxIdleConnsPerHost: 64,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, network, g.addr[proto]) },
+	}
+	transport.Protocols.SetHTTP1(proto == "http/1.1")
+	transport.Protocols.SetUnencryptedHTTP2(proto == "h2")
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+func protocols(t *testing.T, f func(t *testing.T, proto string)) {
+	t.Helper()
+	for _, proto := range []string{"http/1.1", "h2"} {
+		t.Run(proto, func(t *testing.T) { f(t, proto) })
+	}
+}
+
+// crm is a service at url, with more settings.
+func crm(url string, more ...string) string { return named("crm", url, more...) }
+
+func named(name, url string, more ...string) string {
+	match := "[{ host: door.test, path: /" + name + "/** }, { host: crm, path: /** }]"
+	if name != "crm" {
+		match = "/" + name + "/**"
+	}
+	pass := strings.Join(append([]string{"strip: /" + name}, more...), ", ")
+	return fmt.Sprintf("  %s:\n    upstream: { url: %q, dial: [127.0.0.0/8, \"::1/128\"] }\n    token: { bind: none }\n    match: %s\n    pass: { %s }\n", name, url, match, pass)
+}
+
+// many is a service with several targets.
+func many(urls ...string) string {
+	return fmt.Sprintf("  crm:\n    upstream: { targets: [%q], dial: [127.0.0.0/8] }\n    token: { bind: none }\n    match: /crm/**\n    pass: { strip: /crm }\n", strings.Join(urls, `", "`))
+}
+
+// plain starts a service.
+func plain(t testing.TB, h http.HandlerFunc) string {
+	t.Helper()
+	s := httptest.NewServer(h)
+	s.Config.ErrorLog = quiet
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// secure starts a service that speaks HTTP/2 over TLS, and returns who vouches for it.
+func secure(t testing.TB, h http.HandlerFunc) (url string, trust func(*upstream.Config)) {
+	t.Helper()
+	s := httptest.NewUnstartedServer(h)
+	s.EnableHTTP2, s.Config.ErrorLog = true, quiet
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	return s.URL, func(cfg *upstream.Config) { cfg.RootCAs = roots }
+}
+
+// seen is what arrived at a service.
+type seen struct {
+	Method, Host, URI, Proto string
+	Header                   http.Header
+}
+
+func echo(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	_ = json.NewEncoder(w).Encode(seen{r.Method, r.Host, r.RequestURI, r.Proto, r.Header})
+}
+
+type answer struct {
+	*http.Response
+	body string
+}
+
+func (a answer) seen(t testing.TB) (s seen) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(a.body), &s); err != nil {
+		t.Fatalf("%s: %q: %v", a.Status, a.body, err)
+	}
+	return s
+}
+
+func (a answer) problem(t testing.TB) (p fault.Problem) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(a.body), &p); err != nil || a.Header.Get("Content-Type") != "application/problem+json" || p.Status != a.StatusCode {
+		t.Fatalf("%s: no problem: %q, %v", a.Status, a.body, err)
+	}
+	return p
+}
+
+func do(t testing.TB, c *http.Client, method, url string, change ...func(*http.Request)) answer {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range change {
+		f(r)
+	}
+	res, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{res, string(body)}
+}
+
+// open sends a request and returns the response with its body unread.
+func open(t testing.TB, c *http.Client, method, url string, body io.Reader, change ...func(*http.Request)) *http.Response {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, method, url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range change {
+		f(r)
+	}
+	res, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = res.Body.Close() })
+	return res
+}
+
+func header(name string, values ...string) func(*http.Request) {
+	return func(r *http.Request) { r.Header[name] = values }
+}
+
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no ", what)
+		}
+	}
+}
+
+// closedPort returns the URL of a place where nobody listens.
+func closedPort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	return "http://" + l.Addr().String()
+}
