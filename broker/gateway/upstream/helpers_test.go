@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -160,7 +162,9 @@ func (g *gate) client(t testing.TB, proto string) *http.Client {
 	t.Helper()
 	transport := &http.Transport{
 		Protocols: new(http.Protocols), DisableCompression: true, MaxIdleConnsPerHost: 64,
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, network, g.addr[proto]) },
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, g.addr[proto])
+		},
 	}
 	transport.Protocols.SetHTTP1(proto == "http/1.1")
 	transport.Protocols.SetUnencryptedHTTP2(proto == "h2")
@@ -189,7 +193,7 @@ func named(name, url string, more ...string) string {
 
 // many is a service with several targets.
 func many(urls ...string) string {
-	return fmt.Sprintf("  crm:\n    upstream: { targets: [%q], dial: [127.0.0.0/8] }\n    token: { bind: none }\n    match: /crm/**\n    pass: { strip: /crm }\n", strings.Join(urls, `", "`))
+	return fmt.Sprintf("  crm:\n    upstream: { targets: [\"%s\"], dial: [127.0.0.0/8] }\n    token: { bind: none }\n    match: /crm/**\n    pass: { strip: /crm }\n", strings.Join(urls, `", "`))
 }
 
 // plain starts a service.
@@ -308,4 +312,15 @@ func closedPort(t testing.TB) string {
 	}
 	_ = l.Close()
 	return "http://" + l.Addr().String()
+}
+
+func write(t testing.TB, dir, services string) {
+	t.Helper()
+	next := filepath.Join(dir, "next")
+	if err := os.WriteFile(next, []byte("version: 1\nowner: team\nservices:\n"+services), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(next, filepath.Join(dir, "t.yaml")); err != nil {
+		t.Fatal(err)
+	}
 }

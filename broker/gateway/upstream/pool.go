@@ -83,7 +83,7 @@ func (p *pool) order(now time.Time) []*target {
 	order, resting := make([]*target, 0, n), make([]*target, 0, n)
 	for i := range n {
 		t := p.targets[(turn+i)%n]
-		if t.awake(now, p.set.cfg.DialTimeout) {
+		if t.rests.Load() == 0 || len(order) == 0 && t.claim(now, p.set.cfg.DialTimeout) {
 			order = append(order, t)
 		} else {
 			resting = append(resting, t)
@@ -92,11 +92,11 @@ func (p *pool) order(now time.Time) []*target {
 	return append(order, resting...)
 }
 
-// awake reports whether t is to be tried in its turn. The first to come after its rest tries it for all: a
-// target that swallows packets would make each of them wait.
-func (t *target) awake(now time.Time, patience time.Duration) bool {
+// claim reports whether t's rest is over and the request is the first to come after it. That one tries t for
+// all: a target that swallows packets would make each of them wait.
+func (t *target) claim(now time.Time, patience time.Duration) bool {
 	until := t.rests.Load()
-	return until == 0 || now.UnixNano() >= until && t.rests.CompareAndSwap(until, now.Add(patience).UnixNano())
+	return now.UnixNano() >= until && t.rests.CompareAndSwap(until, now.Add(patience).UnixNano())
 }
 
 func (t *target) works() {
