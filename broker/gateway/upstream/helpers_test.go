@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
 	"os"
 	"path/filepath"
 	"strings"
@@ -323,4 +325,12 @@ func write(t testing.TB, dir, services string) {
 	if err := os.Rename(next, filepath.Join(dir, "t.yaml")); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// traceEarly collects the interim answers.
+func traceEarly(ctx context.Context, into *[]http.Header) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: func(_ int, h textproto.MIMEHeader) error {
+		*into = append(*into, http.Header(h))
+		return nil
+	}})
 }

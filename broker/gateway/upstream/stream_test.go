@@ -122,7 +122,9 @@ func TestBrokenStreamIsBroken(t *testing.T) {
 }
 
 // TestSilenceIsBounded in the middle of an answer, and a browser that reads slowly is no silence.
-func TestSilenceIsBounded(t *testing.T) {
+func TestSilenceIsBounded(t *testing.T) { testSilenceIsBounded(t) }
+
+func testSilenceIsBounded(t *testing.T) {
 	silent := func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprint(w, "first")
 		w.(http.Flusher).Flush()
@@ -141,7 +143,9 @@ func TestSilenceIsBounded(t *testing.T) {
 }
 
 // TestBodyLimit: up to the limit a body passes, of known length or not, and one byte more is 413.
-func TestBodyLimit(t *testing.T) {
+func TestBodyLimit(t *testing.T) { testBodyLimit(t) }
+
+func testBodyLimit(t *testing.T) {
 	const limit = 64 << 10
 	var whole atomic.Int64
 	at := newCounting(t, func(w http.ResponseWriter, r *http.Request) {
@@ -199,6 +203,7 @@ func TestWhatIsLeftOfABodyIsNoRequest(t *testing.T) {
 		"chunks over the limit":          {head + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1\r\nx\r\n", 101), request},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c, err := net.Dial("tcp", g.addr["http/1.1"])
 			if err != nil {
 				t.Fatal(err)
@@ -218,9 +223,11 @@ func TestWhatIsLeftOfABodyIsNoRequest(t *testing.T) {
 			}
 		})
 	}
-	if smuggled.Load() != 0 {
-		t.Error("the rest of a body was taken for a request")
-	}
+	t.Cleanup(func() {
+		if smuggled.Load() != 0 {
+			t.Error("the rest of a body was taken for a request")
+		}
+	})
 }
 
 // chat echoes what it is told over a WebSocket, until the browser or the gateway is gone.
