@@ -350,6 +350,7 @@ func TestFailures(t *testing.T) {
 		"mute":       {crm(plain(t, breaking(""))), 502, outbound.ReasonBroken},
 		"noise":      {crm(plain(t, breaking("SSH-2.0-OpenSSH_9\r\n"))), 502, outbound.ReasonBroken},
 		"unasked":    {crm(plain(t, breaking("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"))), 502, outbound.ReasonBroken},
+		"unnamed":    {crm(plain(t, breaking("HTTP/1.1 101 Switching Protocols\r\n\r\n"))), 502, outbound.ReasonBroken},
 		"slow":       {crm(slow, "timeout: 100ms"), 504, outbound.ReasonTimeout},
 		"both shut":  {strings.Replace(many("http://127.0.0.1:1", "http://127.0.0.1:2"), "127.0.0.0/8", "10.0.0.0/8", 1), 502, outbound.ReasonDial},
 	} {
@@ -359,16 +360,18 @@ func TestFailures(t *testing.T) {
 				change = nil
 			}
 			g := newGate(t, test.services, change...)
-			a := do(t, g.client(t, "h2"), "GET", "http://door.test/crm/")
-			if p := a.problem(t); a.StatusCode != test.status || p.Code != test.code {
-				t.Errorf("%d %+v", a.StatusCode, p)
-			}
-			if strings.Contains(a.body, "127.0.0.1") || strings.Contains(a.body, "invalid\"") || strings.Contains(a.body, "169.254") {
-				t.Errorf("names the address: %s", a.body)
-			}
-			if o := g.outcome(t); o.Err == nil || o.Err.Reason != test.code || o.Status != test.status {
-				t.Errorf("ended as %+v", o)
-			}
+			protocols(t, func(t *testing.T, proto string) {
+				a := do(t, g.client(t, proto), "GET", "http://door.test/crm/")
+				if p := a.problem(t); a.StatusCode != test.status || p.Code != test.code {
+					t.Errorf("%d %+v", a.StatusCode, p)
+				}
+				if strings.Contains(a.body, "127.0.0.1") || strings.Contains(a.body, "invalid\"") || strings.Contains(a.body, "169.254") {
+					t.Errorf("names the address: %s", a.body)
+				}
+				if o := g.outcome(t); o.Err == nil || o.Err.Reason != test.code || o.Status != test.status {
+					t.Errorf("ended as %+v", o)
+				}
+			})
 		})
 	}
 }
@@ -380,7 +383,7 @@ func TestRoundTripErrorsAreFaults(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for want, ctx := range map[string]context.Context{outbound.ReasonUnreachable: t.Context(), outbound.ReasonGone: ctx} {
-		_, err := set.RoundTrip(svc, httptest.NewRequest("GET", "/", nil).WithContext(ctx)) //nolint:bodyclose // there is none
+		_, err := set.RoundTrip(svc, httptest.NewRequest("GET", "/", nil).WithContext(ctx))
 		if e, ok := errors.AsType[*fault.Error](err); !ok || e.Reason != want {
 			t.Errorf("%v, want %s", err, want)
 		}

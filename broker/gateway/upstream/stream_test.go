@@ -140,6 +140,25 @@ func testSilenceIsBounded(t *testing.T) {
 			t.Errorf("ended as %+v", o)
 		}
 	})
+
+	const size = 32 << 20 // more than sockets and buffers hold
+	g = newGate(t, crm(plain(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.CopyN(w, zeros{}, size)
+	})), func(cfg *upstream.Config) { cfg.IdleTimeout = 500 * time.Millisecond })
+	protocols(t, func(t *testing.T, proto string) {
+		res := open(t, g.client(t, proto), "GET", "http://door.test/crm/", nil)
+		<-time.After(time.Second)
+		if n, err := io.Copy(io.Discard, res.Body); n != size || err != nil {
+			t.Errorf("a browser that reads slowly got %d bytes, %v", n, err)
+		}
+	})
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
 }
 
 // TestBodyLimit: up to the limit a body passes, of known length or not, and one byte more is 413.
@@ -351,6 +370,37 @@ func TestSessionEndsStreams(t *testing.T) {
 			t.Errorf("it took %s", took)
 		}
 	}
+}
+
+// TestSessionEndsConversations: also where the browser is in the middle of a body, and silent, and the service is
+// one that speaks HTTP/2.
+func TestSessionEndsConversations(t *testing.T) {
+	ended := make(chan struct{}, 1)
+	url, trust := secure(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(w).Flush()
+		_, _ = io.Copy(io.Discard, r.Body)
+		ended <- struct{}{}
+	})
+	g := newGate(t, crm(url), trust)
+	protocols(t, func(t *testing.T, proto string) {
+		session, end := context.WithCancel(t.Context())
+		g.change = func(_ *http.Request, c *upstream.Call) {
+			c.Opened = func(*http.Response) context.Context { return session }
+		}
+		in, out := io.Pipe()
+		t.Cleanup(func() { _ = out.Close() })
+		res := open(t, g.client(t, proto), "POST", "http://door.test/crm/", in)
+		end()
+		if _, err := io.ReadAll(res.Body); err == nil {
+			t.Error("it ended as if it were whole")
+		}
+		<-ended
+		if o := g.outcome(t); o.Err == nil || o.Err.Reason != upstream.ReasonEnded {
+			t.Errorf("ended as %+v", o)
+		}
+	})
 }
 
 // TestAgain sends a request without a body once more, with what it is given, and never twice.
