@@ -105,12 +105,8 @@ type writer struct {
 // Unwrap lets http.ResponseController flush.
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// WriteHeader implements [http.ResponseWriter]. Interim answers stay behind: nobody has looked at them, and a
-// service can send any number.
+// WriteHeader implements [http.ResponseWriter].
 func (w *writer) WriteHeader(status int) {
-	if status < 200 && status != http.StatusSwitchingProtocols {
-		return
-	}
 	w.status = status
 	w.ResponseWriter.WriteHeader(status)
 }

@@ -16,10 +16,10 @@
 // decided on, and the header is the caller's to build (hygiene.ForwardHeaders, and then what is injected). Of
 // the browser's cookies those pass that the service file names, and never ours; see cookie.go.
 //
-// Statuses and bodies of the answer pass as they are. What stays behind, in the head, in trailers and in
-// interim answers, is what a service must not say for an origin that it shares with others: cookies that the
-// file does not name, CORS, site-wide switches (Clear-Site-Data, Service-Worker-Allowed, HSTS, NEL) and words
-// to caches and proxies on the way. An answer to a user is `private, no-store` unless the service made it private
+// Statuses and bodies of the answer pass as they are. Interim answers stay behind, and of the head and
+// the trailer what a service must not say for an origin that it shares with others: cookies that the file does
+// not name, CORS, site-wide switches (Clear-Site-Data, Service-Worker-Allowed, HSTS, NEL) and words to caches
+// and proxies on the way. An answer to a user is `private, no-store` unless the service made it private
 // itself. A Location that leads to the service leads to its route; every other stays as it is, and none is
 // followed.
 //

@@ -115,9 +115,7 @@ func newHostileGate(t *testing.T) (*gate, *recorder) {
 	return newGate(t, crm(url)+named("keyed", url)), up
 }
 
-// TestHostile sends the corpus as it is written: no client library would.
-func TestHostile(t *testing.T) { testHostile(t) }
-
+// testHostile sends the corpus as it is written: no client library would.
 func testHostile(t *testing.T) {
 	g, up := newHostileGate(t)
 	for _, file := range corpus(t) {
@@ -188,10 +186,8 @@ func (h hostile) check(t *testing.T, got *seen) {
 	}
 }
 
-// TestHostileHTTP2 sends frames with what the corpus says, as far as HTTP/2 can say it: it has no lines and no
+// testHostileHTTP2 sends frames with what the corpus says, as far as HTTP/2 can say it: it has no lines and no
 // lengths to disagree about, and the fields of a connection are malformed in it (RFC 9113, section 8.2.2).
-func TestHostileHTTP2(t *testing.T) { testHostileHTTP2(t) }
-
 func testHostileHTTP2(t *testing.T) {
 	g, up := newHostileGate(t)
 	sent := 0

@@ -29,8 +29,8 @@ func NewProxy(set *Set) *Proxy {
 func newLog(l *slog.Logger) *log.Logger { return slog.NewLogLogger(l.Handler(), slog.LevelDebug) }
 
 // Serve sends r to what.Service and the answer to w, and answers failures itself. The request has passed
-// hygiene.CheckRequest. It ends with r's context, an upgraded connection too. Fields that w's header has already
-// may be lost to an interim answer: what is to be said beside the service belongs into what.Modify.
+// hygiene.CheckRequest. It ends with r's context, an upgraded connection too. To fields that w's header has already
+// the service's are added: what is to be said in their place belongs into what.Modify.
 //
 // Like net/http's own, it panics with http.ErrAbortHandler to break off an answer that has begun.
 func (p *Proxy) Serve(w http.ResponseWriter, r *http.Request, what Call) {
@@ -76,9 +76,12 @@ func rewrite(pr *httputil.ProxyRequest) {
 
 type roundTripper struct{}
 
-// RoundTrip sends r to the call's service, and once more where a 401 may be about what was injected.
+// RoundTrip sends r to the call's service, and once more where a 401 may be about what was injected. It leaves
+// ReverseProxy's trace behind, by which interim answers would reach the browser without anybody's look, any
+// number of them, and clear the header that is to be.
 func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	c := callOf(r)
+	r = r.WithContext(c)
 	res, err := c.set.RoundTrip(c.Service, r)
 	if err != nil || res.StatusCode != http.StatusUnauthorized || c.Again == nil || c.in.ContentLength != 0 {
 		return res, err
@@ -88,7 +91,7 @@ func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 		return res, nil
 	}
 	_ = res.Body.Close() // and with it the connection, if need be: the rest of the answer may take its time
-	next, where := r.WithContext(r.Context()), *r.URL
+	next, where := r.WithContext(c), *r.URL
 	next.URL, next.Header = &where, c.header(h)
 	if next.Header["User-Agent"] == nil {
 		next.Header["User-Agent"] = []string{""} // as ReverseProxy does, so that net/http adds none

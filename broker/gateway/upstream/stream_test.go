@@ -77,9 +77,7 @@ func TestBothWaysAtOnce(t *testing.T) {
 	})
 }
 
-// TestBrowserGoes in the middle of an answer: the service is let go, and not blamed.
-func TestBrowserGoes(t *testing.T) { testBrowserGoes(t) }
-
+// testBrowserGoes in the middle of an answer: the service is let go, and not blamed.
 func testBrowserGoes(t *testing.T) {
 	gone := make(chan struct{}, 1)
 	g := newGate(t, crm(plain(t, func(w http.ResponseWriter, r *http.Request) {
@@ -121,10 +119,8 @@ func TestBrokenStreamIsBroken(t *testing.T) {
 	})
 }
 
-// TestSilenceIsBounded in the middle of an answer, and a browser that reads slowly is no silence.
-func TestSilenceIsBounded(t *testing.T) { testSilenceIsBounded(t) }
-
-func testSilenceIsBounded(t *testing.T) {
+// testSilence is bounded in the middle of an answer, and a browser that reads slowly is no silence.
+func testSilence(t *testing.T) {
 	silent := func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprint(w, "first")
 		w.(http.Flusher).Flush()
@@ -161,9 +157,7 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestBodyLimit: up to the limit a body passes, of known length or not, and one byte more is 413.
-func TestBodyLimit(t *testing.T) { testBodyLimit(t) }
-
+// testBodyLimit: up to the limit a body passes, of known length or not, and one byte more is 413.
 func testBodyLimit(t *testing.T) {
 	const limit = 64 << 10
 	var whole atomic.Int64
