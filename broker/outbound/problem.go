@@ -15,6 +15,11 @@ func WriteProblem(w http.ResponseWriter, err error) {
 		fault.WriteProblem(w, e)
 		return
 	}
+	WriteBadGateway(w, e)
+}
+
+// WriteBadGateway answers 502 with e, whatever its kind.
+func WriteBadGateway(w http.ResponseWriter, e *fault.Error) {
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")

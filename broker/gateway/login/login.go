@@ -191,7 +191,7 @@ func (h *Handler) session(o route.Origin, tokens provider.Tokens, claims provide
 	}
 	s := session.Session{
 		Origin: o.URL, Issuer: claims.Issuer, Subject: claims.Subject, SID: claims.SID, AuthTime: claims.AuthTime, ACR: claims.ACR,
-		ProviderEnd: tokens.RefreshExpiry, Claims: map[string]json.RawMessage{},
+		ProviderEnd: tokens.RefreshExpiry, Scopes: tokens.Scope, Claims: map[string]json.RawMessage{},
 		Tokens: session.Tokens{Access: tokens.Access, Refresh: tokens.Refresh, ID: tokens.ID, Issued: h.now(), Expiry: tokens.Expiry},
 	}
 	for _, name := range h.Claims {

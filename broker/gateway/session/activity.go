@@ -23,6 +23,15 @@ type seen struct {
 // background, at most once per max(30 s, idle/20), and the last of it in any case.
 func (m *Manager) Touch(s Session) { m.activity.touch(s, m.Now()) }
 
+// IdleEnd is when s ends without further activity, as far as this process knows: another one may have seen the
+// user since. It is the zero time for a session that does not end so.
+func (m *Manager) IdleEnd(s Session) time.Time {
+	if s.Idle == 0 {
+		return time.Time{}
+	}
+	return m.activity.last(s).Add(s.Idle)
+}
+
 func (a *activity) touch(s Session, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

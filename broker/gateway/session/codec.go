@@ -21,6 +21,7 @@ type record struct {
 	SID         string                     `json:"sid,omitempty"`
 	Groups      []string                   `json:"groups,omitempty"`
 	Claims      map[string]json.RawMessage `json:"claims,omitempty"`
+	Scopes      []string                   `json:"scopes,omitempty"`
 	AuthTime    time.Time                  `json:"auth_time,omitzero"`
 	ACR         string                     `json:"acr,omitempty"`
 	Created     time.Time                  `json:"created"`
@@ -40,7 +41,7 @@ type record struct {
 func encode(s Session) ([]byte, error) {
 	t := s.Tokens
 	data, err := json.Marshal(record{
-		Origin: s.Origin, Issuer: s.Issuer, Subject: s.Subject, SID: s.SID, Groups: s.Groups, Claims: s.Claims,
+		Origin: s.Origin, Issuer: s.Issuer, Subject: s.Subject, SID: s.SID, Groups: s.Groups, Claims: s.Claims, Scopes: s.Scopes,
 		AuthTime: s.AuthTime, ACR: s.ACR, Created: s.Created, Absolute: s.Absolute, ProviderEnd: s.ProviderEnd, Idle: s.Idle,
 		Access: t.Access.Reveal(), Refresh: t.Refresh.Reveal(), ID: t.ID.Reveal(),
 		Issued: t.Issued, Expiry: t.Expiry, Generation: t.Generation, Unsure: t.Unsure,
@@ -64,7 +65,7 @@ func decode(h Hash, version uint64, data []byte) (Session, error) {
 	}
 	return Session{
 		Hash: h, Version: version,
-		Origin: r.Origin, Issuer: r.Issuer, Subject: r.Subject, SID: r.SID, Groups: r.Groups, Claims: r.Claims,
+		Origin: r.Origin, Issuer: r.Issuer, Subject: r.Subject, SID: r.SID, Groups: r.Groups, Claims: r.Claims, Scopes: r.Scopes,
 		AuthTime: r.AuthTime, ACR: r.ACR, Created: r.Created, Absolute: r.Absolute, ProviderEnd: r.ProviderEnd, Idle: r.Idle,
 		Tokens: Tokens{
 			Access: secret.New(r.Access), Refresh: secret.New(r.Refresh), ID: secret.New(r.ID),

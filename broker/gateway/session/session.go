@@ -19,6 +19,8 @@ type Session struct {
 	// Groups and Claims are what the configuration lets in of the ID token.
 	Groups []string
 	Claims map[string]json.RawMessage
+	// Scopes are what the provider granted.
+	Scopes []string
 	// AuthTime is when the user last showed who he is, and ACR how well.
 	AuthTime time.Time
 	ACR      string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 
@@ -29,6 +30,9 @@ type Call struct {
 	// Header is all that the service gets, but for cookies and an upgrade, which are added to it. Nothing is
 	// taken from the request's own.
 	Header http.Header
+	// Via sends the request in place of the service's own connections, to http://NAME of the service and without
+	// its base path: the broker's egress door, which puts the credential in. Nil is the usual way.
+	Via http.RoundTripper
 	// Anonymous says that the answer is nobody's in particular: caches may keep it as the service says.
 	Anonymous bool
 
@@ -92,6 +96,24 @@ type call struct {
 	received responseBody
 	unwatch  func() bool // of Opened's context; nil without one
 	failure  *fault.Error
+}
+
+// send goes the way that the call is to go.
+func (c *call) send(r *http.Request) (*http.Response, error) {
+	if c.Via != nil {
+		return c.Via.RoundTrip(r)
+	}
+	return c.set.RoundTrip(c.Service, r)
+}
+
+// url is where the request goes. The Set, or Via, names the place.
+func (c *call) url() url.URL {
+	if c.Via == nil {
+		return outbound.URL(c.Service.Upstream.URL.EscapedPath(), c.Path, c.in.URL)
+	}
+	u := outbound.URL("", c.Path, c.in.URL)
+	u.Scheme, u.Host = "http", c.Service.Name
+	return u
 }
 
 type callKey struct{}

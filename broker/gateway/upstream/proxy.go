@@ -67,10 +67,10 @@ func (p *Proxy) stream(c *call) {
 	}
 }
 
-// rewrite names the path, and gives the service the header that was built. The Set names the place.
+// rewrite names the path, and gives the service the header that was built.
 func rewrite(pr *httputil.ProxyRequest) {
 	c := callOf(pr.In)
-	*pr.Out.URL = outbound.URL(c.Service.Upstream.URL.EscapedPath(), c.Path, c.in.URL)
+	*pr.Out.URL = c.url()
 	pr.Out.Header, pr.Out.Host, pr.Out.Trailer = c.Header, "", nil
 }
 
@@ -82,7 +82,7 @@ type roundTripper struct{}
 func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	c := callOf(r)
 	r = r.WithContext(c)
-	res, err := c.set.RoundTrip(c.Service, r)
+	res, err := c.send(r)
 	if err != nil || res.StatusCode != http.StatusUnauthorized || c.Again == nil || c.in.ContentLength != 0 {
 		return res, err
 	}
@@ -96,7 +96,7 @@ func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	if next.Header["User-Agent"] == nil {
 		next.Header["User-Agent"] = []string{""} // as ReverseProxy does, so that net/http adds none
 	}
-	return c.set.RoundTrip(c.Service, next)
+	return c.send(next)
 }
 
 // receive looks at the head of the answer before the browser sees it.

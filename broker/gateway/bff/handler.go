@@ -1,0 +1,218 @@
+package bff
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/gateway/page"
+	"github.com/intercom-broker/intercom/broker/gateway/provider"
+	"github.com/intercom-broker/intercom/broker/gateway/route"
+	"github.com/intercom-broker/intercom/broker/gateway/session"
+	"github.com/intercom-broker/intercom/broker/gateway/upstream"
+	"github.com/intercom-broker/intercom/broker/hygiene"
+	"github.com/intercom-broker/intercom/broker/identity"
+	"github.com/intercom-broker/intercom/broker/pep"
+	"github.com/intercom-broker/intercom/broker/policy"
+	"github.com/intercom-broker/intercom/broker/secret"
+	"github.com/intercom-broker/intercom/broker/service"
+)
+
+// Handler leads requests of browsers to services. All fields without a default are required.
+type Handler struct {
+	Origins  route.Origins
+	Table    func() *route.Table
+	Sessions *session.Manager
+	Provider *provider.Provider
+	Pages    *page.Pages
+	Proxy    *upstream.Proxy
+	// Point decides and records.
+	Point *pep.Point
+	// Self is the gateway's own workload, whose rules stand beside the user's.
+	Self func() identity.Workload
+	// Mint asks our broker for a token: for the audience, on behalf of whom the subject token names.
+	Mint func(ctx context.Context, audience string, subject secret.Value) (token secret.Value, end time.Time, err error)
+	// BrokerAudience is what the provider calls our broker: the user's token is exchanged for it, and that one
+	// is the subject token when the broker mints. Empty: services that want a minted token are refused.
+	BrokerAudience string
+	// Inject sends a request through the broker's egress door, for services whose credential is injected; nil
+	// refuses them.
+	Inject http.RoundTripper
+	// Cookie names an origin's session cookie.
+	Cookie func(route.Origin) string
+	// Forget takes an origin's session cookie back.
+	Forget func(http.ResponseWriter, route.Origin)
+	// Prefix is where the gateway's own paths begin; empty means /bff.
+	Prefix string
+	// Claims are the claims that a page may see.
+	Claims []string
+	// Draining is closed when streams should go to another gateway; nil never is.
+	Draining <-chan struct{}
+	// Log may be nil.
+	Log *slog.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+
+	tokens tokens
+}
+
+func (h *Handler) prefix() string { return cmp.Or(h.Prefix, "/bff") }
+
+func (h *Handler) now() time.Time {
+	if h.Now != nil {
+		return h.Now()
+	}
+	return time.Now()
+}
+
+func (h *Handler) log() *slog.Logger {
+	if h.Log != nil {
+		return h.Log
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+// visit is one request to a service.
+type visit struct {
+	*Handler
+	w      http.ResponseWriter
+	r      *http.Request
+	origin route.Origin
+	route  *route.Route
+	path   string // as policy and the service see it
+	id     session.ID
+	held   bool // the browser has sent an id
+	who    *session.Session
+	grant  *pep.Grant
+}
+
+// The reasons of refusals that pages act on, beside those of package session.
+const (
+	ReasonMethod = "method_not_allowed"
+	ReasonLevel  = "login_level_required"
+	ReasonPolicy = "policy_denied"
+)
+
+// ServeHTTP implements [http.Handler].
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	v := &visit{Handler: h, w: w, r: r}
+	v.origin, _ = h.Origins.Of(r) // before anything is refused, so that the page can read it
+	if err := v.serve(); err != nil {
+		v.refuse(err)
+	}
+}
+
+// serve goes the way of a request. What it returns was not answered yet.
+func (v *visit) serve() error {
+	// 1. What is asked for.
+	path, err := hygiene.CheckRequest(v.r)
+	if errors.Is(err, hygiene.ErrMethod) {
+		return fault.New(fault.Unsupported, ReasonMethod, err.Error())
+	} else if err != nil {
+		return fault.New(fault.InvalidRequest, "request_refused", err.Error())
+	}
+	// 2. Where to.
+	if err := v.lead(path); err != nil {
+		return err
+	}
+	// 3. May it be asked?
+	if IsPreflight(v.r) {
+		Preflight(v.w, v.r, v.origin, methods(v.route.Match))
+		return nil
+	}
+	// 4. Who is asking?
+	if err := v.enter(); err != nil {
+		return v.turnAway(err)
+	}
+	// 5. From where?
+	if v.who != nil {
+		if err := CheckCSRF(v.r, v.origin, []byte(v.id.Cookie()), v.r.Header.Get(HeaderCSRF)); err != nil {
+			return err
+		}
+	}
+	// 6. What does the route require?
+	if err := v.require(v.route.Service.Browser.Require); err != nil {
+		return v.turnAway(err)
+	}
+	// 7. May they?
+	if err := v.check(); err != nil {
+		return err
+	}
+	return v.act()
+}
+
+// act does what was allowed, and records what became of it.
+func (v *visit) act() error {
+	outcome := pep.Outcome{}
+	defer func() { v.grant.Done(outcome) }()
+	// 8. With what?
+	header, err := v.header()
+	if err != nil {
+		outcome.Err = err
+		return fault.WithDecision(err, v.grant.ID)
+	}
+	// 9. Stream.
+	if v.who != nil && !v.route.Service.Browser.Pass.Passive {
+		v.Sessions.Touch(*v.who)
+	}
+	v.stream(header, &outcome)
+	return nil
+}
+
+// lead names the route.
+func (v *visit) lead(path string) error {
+	if v.origin.URL == "" {
+		return fault.New(fault.NotFound, "origin_unknown", "this host is none of ours")
+	}
+	method := v.r.Method
+	if IsPreflight(v.r) {
+		method = v.r.Header.Get("Access-Control-Request-Method")
+	}
+	found, others := v.Table().Find(v.r.Host, path, method)
+	switch {
+	case found != nil:
+		v.route, v.path = found, upstream.Path(found.Service.Browser.Pass, path)
+		return nil
+	case len(others) > 0:
+		v.w.Header()["Allow"] = []string{strings.Join(others, ", ")}
+		return fault.New(fault.Unsupported, ReasonMethod, "the method is not served here")
+	}
+	return fault.New(fault.NotFound, "route_unknown", "nothing is served here")
+}
+
+// check asks policy, for the gateway and for the user in one decision.
+func (v *visit) check() (err error) {
+	p := identity.Principal{Workload: v.Self()}
+	if v.who != nil {
+		p.User = userOf(*v.who)
+	}
+	resource := policy.Entity{Type: "service", ID: v.route.Service.Name + "/" + v.r.Method + v.path}
+	v.grant, err = v.Point.Check(identity.NewContext(v.r.Context(), p), policy.ActionCall, resource)
+	if fault.KindOf(err) == fault.Denied && err != nil {
+		e := *fault.From(err)
+		e.Reason = ReasonPolicy
+		return &e
+	}
+	return err
+}
+
+// require holds what the route's file asks of the session.
+func (v *visit) require(r service.Require) error {
+	switch {
+	case v.who == nil:
+		return nil // step 4 has let nobody through who must not be nobody
+	case len(r.ACR) > 0 && !slices.Contains(r.ACR, v.who.ACR):
+		return fault.New(fault.Unauthenticated, ReasonLevel, "this needs another login")
+	case len(r.Groups) > 0 && !anyOf(r.Groups, v.who.Groups):
+		return fault.New(fault.Denied, "group_required", "this needs another group")
+	case !allOf(r.Scopes, v.who.Scopes):
+		return fault.New(fault.Denied, "scope_required", "this needs another scope")
+	}
+	return nil
+}

@@ -1,0 +1,79 @@
+package bff
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/gateway/session"
+	"github.com/intercom-broker/intercom/broker/gateway/upstream"
+	"github.com/intercom-broker/intercom/broker/pep"
+	"github.com/intercom-broker/intercom/broker/service"
+)
+
+// stream sends the request on, and the answer back.
+func (v *visit) stream(header http.Header, outcome *pep.Outcome) {
+	call := upstream.Call{
+		Service: v.route.Service, Path: v.path, Header: header, Anonymous: v.who == nil,
+		Modify: func(res *http.Response) error { v.sign(res.Header); return nil },
+		Refuse: func(w http.ResponseWriter, r *http.Request, e *fault.Error) {
+			d := *e
+			d.Decision = v.grant.ID
+			v.answer(w, r, v.origin, &d)
+		},
+		Opened: v.opened,
+		Ended: func(o upstream.Outcome) {
+			outcome.Bytes = o.Bytes
+			if o.Err != nil {
+				outcome.Err = o.Err
+			}
+		},
+	}
+	if v.route.Service.Mode == service.ModeInject {
+		call.Via = v.Inject
+	}
+	if v.who != nil {
+		call.Again = func(*http.Response) http.Header { return v.again(header) }
+	}
+	v.Proxy.Serve(v.w, v.r, call)
+}
+
+// sign says who may read the answer, and by which decision it came.
+func (v *visit) sign(h http.Header) {
+	AddCORS(h, v.r, v.origin)
+	h.Set(fault.DecisionHeader, v.grant.ID)
+}
+
+// again returns what to send after a 401: a token that is newer than the one that was not taken, and nothing where
+// there is none, since the service means what it says then.
+func (v *visit) again(sent http.Header) http.Header {
+	v.tokens.forget(v.who.Hash)
+	next, err := v.header()
+	if err != nil || next.Get("Authorization") == sent.Get("Authorization") {
+		return nil
+	}
+	return next
+}
+
+// opened returns a context that ends with the session, or when this gateway does: what lasts must not outlive
+// either.
+func (v *visit) opened(*http.Response) context.Context {
+	ctx, cancel := context.WithCancelCause(v.r.Context())
+	var ended <-chan session.Ended
+	if v.who != nil {
+		ended = v.Sessions.Watch(ctx, v.who.Hash)
+	}
+	go func() {
+		select {
+		case e, ok := <-ended:
+			if ok {
+				cancel(fault.New(fault.Unauthenticated, e.Code(), "the session ended"))
+			}
+		case <-v.Draining:
+			cancel(fault.New(fault.Unavailable, "gateway_draining", "this gateway ends; connect again"))
+		case <-ctx.Done():
+		}
+		cancel(nil)
+	}()
+	return ctx
+}

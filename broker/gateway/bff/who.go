@@ -1,0 +1,124 @@
+package bff
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/gateway/route"
+	"github.com/intercom-broker/intercom/broker/gateway/session"
+	"github.com/intercom-broker/intercom/broker/identity"
+	"github.com/intercom-broker/intercom/broker/outbound"
+	"github.com/intercom-broker/intercom/broker/service"
+)
+
+// find returns the session that a request's cookie names at an origin. held says that there was a cookie.
+func (h *Handler) find(r *http.Request, o route.Origin) (id session.ID, who *session.Session, held bool, err error) {
+	if id, held = session.FindID(r, h.Cookie(o)); !held {
+		return id, nil, false, session.NoSession(nil)
+	}
+	s, err := h.Sessions.Get(r.Context(), id)
+	if err == nil && s.Origin != o.URL {
+		err = session.NoSession(nil)
+	}
+	if err != nil {
+		return id, nil, true, err
+	}
+	return id, &s, true, nil
+}
+
+// enter finds the session. A route for everybody is served without one, and also when the one that there was
+// has ended; but not when nobody can say, since its service might then be told the wrong thing.
+func (v *visit) enter() (err error) {
+	v.id, v.who, v.held, err = v.find(v.r, v.origin)
+	if v.route.Service.Browser.Require.Anonymous && fault.KindOf(err) == fault.Unauthenticated {
+		return nil
+	}
+	return err
+}
+
+// turnAway answers who must log in, or log in better. A navigation is led there; a script is told, because a
+// redirect to another origin would look to it like a broken network. A navigation from another site came without
+// a Strict cookie that the browser may well have: it is asked once more from here before anybody is sent to log
+// in, so that a link in a mail does not look logged out.
+func (v *visit) turnAway(err error) error {
+	if fault.KindOf(err) != fault.Unauthenticated || !IsNavigation(v.r) || v.r.Method != http.MethodGet {
+		return err
+	}
+	private(v.w.Header())
+	here := v.r.URL.RequestURI()
+	if !v.held && v.r.Header.Get("Sec-Fetch-Site") == "cross-site" {
+		v.Pages.Hop(v.w, v.r, here)
+		return nil
+	}
+	q := url.Values{"return_to": {here}}
+	if acr := v.route.Service.Browser.Require.ACR; fault.From(err).Reason == ReasonLevel && len(acr) > 0 {
+		q.Set("acr", acr[0])
+	}
+	http.Redirect(v.w, v.r, v.prefix()+"/login?"+q.Encode(), http.StatusFound)
+	return nil
+}
+
+// answer says e in a problem that the page can read, and where a login begins.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, o route.Origin, e *fault.Error) {
+	if o.URL != "" {
+		AddCORS(w.Header(), r, o)
+		if e.Kind == fault.Unauthenticated {
+			w.Header().Set("WWW-Authenticate", `Intercom login_url="`+o.URL+h.prefix()+`/login"`)
+		}
+	}
+	if e.Reason == ReasonToken { // whoever asks again later may get one, but it is not we who failed
+		outbound.WriteBadGateway(w, e)
+		return
+	}
+	outbound.WriteProblem(w, e)
+}
+
+// refuse answers what was not served.
+func (v *visit) refuse(err error) {
+	outbound.AbandonBody(v.w, v.r)
+	e := fault.From(err)
+	if e.Reason == ReasonMethod {
+		e.WriteHeaders(v.w.Header())
+		http.Error(v.w, e.Message, http.StatusMethodNotAllowed)
+		return
+	}
+	v.answer(v.w, v.r, v.origin, e)
+}
+
+// userOf is the session's user, as policy knows users. What is proven ends with the session.
+func userOf(s session.Session) *identity.User {
+	u := &identity.User{
+		Issuer: s.Issuer, Subject: s.Subject, Groups: s.Groups, Scopes: s.Scopes, Proof: identity.ByOIDC, NotAfter: s.End(), Claims: map[string]any{},
+	}
+	for name, raw := range s.Claims {
+		var value any
+		if json.Unmarshal(raw, &value) == nil {
+			u.Claims[name] = value
+		}
+	}
+	return u
+}
+
+func anyOf(wanted, held []string) bool {
+	return slices.ContainsFunc(wanted, func(w string) bool { return slices.Contains(held, w) })
+}
+
+func allOf(wanted, held []string) bool {
+	return !slices.ContainsFunc(wanted, func(w string) bool { return !slices.Contains(held, w) })
+}
+
+// methods are those that a preflight is told of.
+func methods(m service.Match) []string {
+	if len(m.Methods) > 0 {
+		return m.Methods
+	}
+	return []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}
+}
+
+func private(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+}
