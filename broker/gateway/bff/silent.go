@@ -65,5 +65,5 @@ func writeSilent(w http.ResponseWriter, from string, answer said) error {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+
 		"'; base-uri 'none'; frame-ancestors "+from)
-	return page.Execute(w, map[string]any{"Answer": string(text), "Origin": from, "Script": template.JS(silentScript)}) //nolint:gosec // a constant
+	return page.Execute(w, map[string]any{"Answer": string(text), "Origin": from, "Script": template.JS(silentScript)})
 }

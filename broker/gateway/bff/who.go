@@ -80,12 +80,23 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, o route.Origin,
 func (v *visit) refuse(err error) {
 	outbound.AbandonBody(v.w, v.r)
 	e := fault.From(err)
+	if e.Kind == fault.Internal || e.Kind == fault.Unavailable || e.Kind == fault.Timeout {
+		v.log().WarnContext(v.r.Context(), "a browser's request was not served", "service", v.service(), "reason", e.Code(), "decision", e.Decision, "error", err)
+	}
 	if e.Reason == ReasonMethod {
 		e.WriteHeaders(v.w.Header())
 		http.Error(v.w, e.Message, http.StatusMethodNotAllowed)
 		return
 	}
 	v.answer(v.w, v.r, v.origin, e)
+}
+
+// service is the name of the route's, for the log.
+func (v *visit) service() string {
+	if v.route == nil {
+		return ""
+	}
+	return v.route.Service.Name
 }
 
 // userOf is the session's user, as policy knows users. What is proven ends with the session.
