@@ -4,10 +4,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
-	"os"
-	"sync"
-	"time"
 
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 
@@ -30,9 +26,7 @@ func (b *Broker) webTLS() (*tls.Config, error) {
 
 func (b *Broker) webCertificate(web Web) (func(*tls.ClientHelloInfo) (*tls.Certificate, error), error) {
 	if web.Cert != "" {
-		files := &certFiles{cert: web.Cert, key: web.Key, log: b.parts.telemetry.Logger()}
-		_, err := files.get(nil)
-		return files.get, err
+		return mtls.CertFiles(web.Cert, web.Key, b.parts.telemetry.Logger())
 	}
 	svid, err := b.parts.identity.GetX509SVID()
 	if err != nil {
@@ -57,48 +51,4 @@ func svidCertificate(source x509svid.Source) func(*tls.ClientHelloInfo) (*tls.Ce
 		}
 		return cert, nil
 	}
-}
-
-// certFiles is a certificate in two files, read again when they change. When the new pair does not fit
-// together, which it does not for a moment while one file is replaced after the other, the old one stays.
-type certFiles struct {
-	cert, key string
-	log       *slog.Logger
-
-	mu      sync.Mutex
-	stamp   [2]time.Time
-	current *tls.Certificate
-}
-
-func (f *certFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	stamp, err := f.stat()
-	if err == nil && stamp == f.stamp && f.current != nil {
-		return f.current, nil
-	}
-	var pair tls.Certificate
-	if err == nil {
-		pair, err = tls.LoadX509KeyPair(f.cert, f.key)
-	}
-	if err == nil {
-		f.current, f.stamp = &pair, stamp
-		return f.current, nil
-	}
-	if f.current != nil {
-		f.log.Warn("the web door keeps its certificate: the new one cannot be read", "error", err.Error())
-		return f.current, nil
-	}
-	return nil, err
-}
-
-func (f *certFiles) stat() (stamp [2]time.Time, err error) {
-	for i, name := range []string{f.cert, f.key} {
-		info, err := os.Stat(name)
-		if err != nil {
-			return stamp, err
-		}
-		stamp[i] = info.ModTime()
-	}
-	return stamp, nil
 }
