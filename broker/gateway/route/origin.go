@@ -66,6 +66,8 @@ func CheckOrigin(text string) error {
 	switch {
 	case err != nil || u.Host == "" || u.Opaque != "" || u.User != nil:
 		return fmt.Errorf("%.128q is no origin: want https://host", text)
+	case strings.ContainsFunc(u.Hostname(), odd):
+		return fmt.Errorf("%.128q: an origin is written out, in letters of ASCII: there are no patterns", text)
 	case u.Scheme == "http" && !isLocal(u.Hostname()):
 		return fmt.Errorf("%.128q: plain http is for localhost only: cookies would travel in the clear", text)
 	case u.Scheme != "http" && u.Scheme != "https":
@@ -79,6 +81,11 @@ func CheckOrigin(text string) error {
 		return fmt.Errorf("%.128q: browsers write this origin as %s", text, strings.TrimSuffix(want, "."))
 	}
 	return nil
+}
+
+// odd are the characters that no host has in a browser's address; IDN are written in Punycode.
+func odd(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-.:_", r)
 }
 
 func isLocal(host string) bool {

@@ -20,7 +20,7 @@ func TestCheckOrigin(t *testing.T) {
 		"", "null", "*", "app.example.org", "//app.example.org", "https://", "https://App.example.org", "https://app.example.org/",
 		"https://app.example.org/x", "https://app.example.org:443", "http://localhost:80", "https://app.example.org.", "https://u@app.example.org",
 		"https://app.example.org?x", "https://app.example.org#x", "http://app.example.org", "ftp://app.example.org", "https://app.example.org:",
-		"http://localhost.example.org", "https:app.example.org",
+		"http://localhost.example.org", "https:app.example.org", "https://*.example.org", "https://.*example.org", "https://münchen.example",
 	} {
 		if route.CheckOrigin(bad) == nil {
 			t.Errorf("%q is taken for an origin", bad)

@@ -13,6 +13,7 @@ import (
 type Router struct {
 	services *service.Watcher
 	hosts    []string
+	rules    []Rule
 	log      *slog.Logger
 	now      atomic.Pointer[state]
 }
@@ -23,12 +24,12 @@ type state struct {
 }
 
 // Open makes the first table. hosts are those of the gateway's origins.
-func Open(services *service.Watcher, hosts []string, log *slog.Logger) (*Router, error) {
-	t, err := New(services.Current(), hosts)
+func Open(services *service.Watcher, hosts []string, log *slog.Logger, rules ...Rule) (*Router, error) {
+	t, err := New(services.Current(), hosts, rules...)
 	if err != nil {
 		return nil, err
 	}
-	r := &Router{services: services, hosts: hosts, log: log}
+	r := &Router{services: services, hosts: hosts, rules: rules, log: log}
 	r.now.Store(&state{table: t})
 	return r, nil
 }
@@ -53,7 +54,7 @@ func (r *Router) Run(ctx context.Context) error {
 }
 
 func (r *Router) follow(ctx context.Context, c *service.Catalog) {
-	t, err := New(c, r.hosts)
+	t, err := New(c, r.hosts, r.rules...)
 	if err != nil {
 		r.log.ErrorContext(ctx, "routes: refused; the old ones stay in force", "revision", c.Revision(), "error", err)
 		t = r.Table()

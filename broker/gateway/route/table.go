@@ -28,14 +28,23 @@ type node struct {
 	below    []*Route // patterns that end in /** here
 }
 
+// Rule is what the gateway asks of every service that browsers reach, beyond what its file must hold. It
+// returns nil when there is nothing to say.
+type Rule func(*service.Service) *strict.Error
+
 // New makes the table of a catalogue. hosts are those of the gateway's origins: a match for another one can
-// never be reached, and is refused with its place.
-func New(c *service.Catalog, hosts []string) (*Table, error) {
+// never be reached, and is refused with its place, as is a service that breaks a rule.
+func New(c *service.Catalog, hosts []string, rules ...Rule) (*Table, error) {
 	t := &Table{}
 	var errs strict.Errors
 	for _, s := range c.All() {
 		if s.Browser == nil {
 			continue
+		}
+		for _, rule := range rules {
+			if err := rule(s); err != nil {
+				errs = append(errs, err)
+			}
 		}
 		for _, m := range s.Browser.Matches {
 			if m.Host != "" && !slices.Contains(hosts, m.Host) {
