@@ -1,0 +1,99 @@
+package gateway
+
+import (
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strings"
+
+	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/gateway/bff"
+	"github.com/intercom-broker/intercom/broker/gateway/login"
+	"github.com/intercom-broker/intercom/broker/gateway/logout"
+	"github.com/intercom-broker/intercom/broker/gateway/route"
+	"github.com/intercom-broker/intercom/broker/gateway/session"
+)
+
+// handler is the front door: our own paths below the prefix, and the services everywhere else.
+func (g *Gateway) handler() (http.Handler, error) {
+	own := http.NewServeMux()
+	g.login().Mount(own)
+	g.logout().Mount(own)
+	if g.parts.own != nil {
+		own.Handle("GET "+g.cfg.prefix()+"/jwks", g.parts.own)
+	}
+	services := g.services(own)
+	prefix := g.cfg.prefix() + "/"
+	dispatch := func(w http.ResponseWriter, r *http.Request) {
+		// Not by one ServeMux: it would redirect a service's request to what it takes for a cleaner path.
+		if strings.HasPrefix(r.URL.Path, prefix) {
+			secure(w.Header())
+			own.ServeHTTP(w, r)
+			return
+		}
+		services.ServeHTTP(w, r)
+	}
+	return g.recover(g.transport(trust(g.cfg.TrustedProxies, http.HandlerFunc(dispatch)))), nil
+}
+
+// secure is what every answer of our own says, until its handler says it better: nothing may be loaded or
+// framed, and no address leaves (RFC 9700, section 4.16).
+func secure(h http.Header) {
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+}
+
+// hsts lasts two years. Sub-domains are others' (RFC 6797, section 6.1).
+const hsts = "max-age=63072000"
+
+// transport says that the origin is reached over TLS only, where it is. Services may not say so themselves: the
+// origin is shared.
+func (g *Gateway) transport(next http.Handler) http.Handler {
+	origins := g.cfg.origins()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if o, ok := origins.Of(r); ok && o.Secure() {
+			w.Header().Set("Strict-Transport-Security", hsts)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// recover turns a panic, a mistake of ours, into a failure of the one request that met it.
+func (g *Gateway) recover(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			v := recover()
+			if v == http.ErrAbortHandler { //nolint:errorlint,err113 // net/http compares it so
+				panic(v) // an answer that has begun is broken off
+			}
+			if v != nil {
+				g.parts.log().Error("a handler panicked", "panic", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
+				fault.WriteProblem(w, fault.New(fault.Internal, "", "internal error"))
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (g *Gateway) login() *login.Handler {
+	c, p := g.cfg, g.parts
+	return &login.Handler{
+		Provider: p.provider, Sessions: p.sessions, Store: p.logins, Pages: p.pages, Origins: c.origins(), Prefix: c.prefix(),
+		Claims: c.Provider.Claims, Groups: c.Provider.Groups, Lax: c.Sessions.isLax(), Starts: &login.Starts{}, Log: p.log(),
+	}
+}
+
+func (g *Gateway) logout() *logout.Handler {
+	c, p := g.cfg, g.parts
+	return &logout.Handler{
+		Provider: p.provider, Sessions: p.sessions, Pages: p.pages, Origins: c.origins(), Prefix: c.prefix(),
+		Cookie: login.Cookie, Forget: login.Forget, ReturnTo: login.ReturnTo, HeaderCSRF: bff.HeaderCSRF,
+		PublicName: func(id session.ID) string { return bff.PublicID([]byte(id.Cookie())) },
+		CheckCSRF: func(r *http.Request, o route.Origin, id session.ID, token string) error {
+			return bff.CheckCSRF(r, o, []byte(id.Cookie()), token)
+		},
+		FrontChannel: c.Provider.FrontChannel, Failures: &logout.Failures{}, Log: p.log(),
+	}
+}

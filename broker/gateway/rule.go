@@ -1,0 +1,19 @@
+package gateway
+
+import (
+	"github.com/intercom-broker/intercom/broker/service"
+	"github.com/intercom-broker/intercom/broker/strict"
+)
+
+// RefusePlaintext is a [route.Rule]: what a browser sends, and the token that goes along, must not leave this
+// machine in the clear.
+func RefusePlaintext(s *service.Service) *strict.Error {
+	for _, target := range s.Upstream.Targets {
+		if target.Scheme == "http" && !onLoopback(target.Hostname()) {
+			e := s.RefuseAt(s.Pos, "browsers reach it, and its upstream %s is plain http: the user's token would travel in the clear", target.Redacted())
+			e.Message += "; let it speak https, or start with --unsafe-plaintext-upstreams where another layer encrypts"
+			return e
+		}
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/net/netutil"
+
+	"github.com/intercom-broker/intercom/broker/hygiene"
+	"github.com/intercom-broker/intercom/broker/mtls"
+)
+
+// Bounds of both doors.
+const (
+	maxHead    = 32 << 10
+	maxStreams = 250 // of one HTTP/2 connection
+)
+
+// ErrDraining is why streams and upgraded connections end when the gateway does: the browser opens them again,
+// at another gateway.
+var ErrDraining = errors.New("gateway: this gateway is going; connect again")
+
+// server returns a server with the bounds that both doors have. There is no write timeout: streams may last.
+func (g *Gateway) server(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, MaxHeaderBytes: maxHead, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(g.parts.log().Handler(), slog.LevelDebug),
+		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+	}
+}
+
+// serveFront serves browsers until ctx ends. Then streams are asked to go at once, and what is in flight is
+// waited for within the grace.
+func (g *Gateway) serveFront(ctx context.Context) error {
+	l, err := g.frontListener()
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { g.drain(ErrDraining) })()
+	return serve(ctx, g.server(g.front), l, g.cfg.grace())
+}
+
+// frontListener is the door with TLS, and with every HTTP/1 head checked before net/http reads it.
+func (g *Gateway) frontListener() (net.Listener, error) {
+	l := g.bound[doorFront]
+	if g.cfg.Unsafe.Plaintext {
+		return hygiene.Listener(netutil.LimitListener(l, g.cfg.Limits.connections())), nil
+	}
+	certificate, err := mtls.CertFiles(g.cfg.Listen.Cert, g.cfg.Listen.Key, g.parts.log())
+	if err != nil {
+		return nil, fmt.Errorf("listen.cert: %w", err)
+	}
+	return hygiene.Listener(mtls.ListenHTTP(l, mtls.Config{
+		Name: "front", MaxConns: g.cfg.Limits.connections(), Logger: g.parts.log(), Metrics: g.parts.doors,
+		TLS: &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate, NextProtos: []string{"h2", "http/1.1"}},
+	})), nil
+}
+
+// serve serves until ctx ends, and then waits for what is in flight.
+func serve(ctx context.Context, srv *http.Server, l net.Listener, grace time.Duration) error {
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(l) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	if err := srv.Shutdown(drain); err != nil {
+		return srv.Close()
+	}
+	return nil
+}

@@ -1,0 +1,147 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker/gateway/login"
+	"github.com/intercom-broker/intercom/broker/gateway/provider"
+	"github.com/intercom-broker/intercom/broker/gateway/session"
+	"github.com/intercom-broker/intercom/broker/gateway/session/redis"
+	"github.com/intercom-broker/intercom/broker/kv"
+	"github.com/intercom-broker/intercom/broker/secret"
+)
+
+// openStore opens what gateways share, and the ring that seals it.
+func (p *parts) openStore(ctx context.Context) error {
+	s := p.cfg.Sessions
+	if s.Redis == nil {
+		p.store, p.logins = session.NewMemory(nil), login.NewMemory(nil)
+		return p.openKeys(ctx, nil)
+	}
+	opened, err := dialStore(ctx, p.secrets, s)
+	if err != nil {
+		return err
+	}
+	p.keys, p.ring, p.store = opened.keys, opened.ring, opened.store
+	p.onClose(opened.store.Close)
+	plain, err := kv.Open(*s.Redis, opened.dial)
+	if err != nil {
+		return fmt.Errorf("sessions.redis: %w", err)
+	}
+	p.onClose(plain.Close)
+	p.logins = login.NewShared(plain)
+	p.followers = append(p.followers, p.followKeys)
+	p.checks["sessions"] = func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		return opened.store.Ping(ctx)
+	}
+	return p.openKeys(ctx, plain)
+}
+
+// dialled is a store in Redis with what it was opened with.
+type dialled struct {
+	dial  kv.Options
+	keys  []secret.Value
+	ring  *session.Ring
+	store *redis.Store
+}
+
+func dialStore(ctx context.Context, from *secrets, s Sessions) (d dialled, err error) {
+	if d.dial.Password, err = from.read(ctx, s.Redis.Password); err != nil {
+		return d, fmt.Errorf("sessions.redis.password: %w", err)
+	}
+	if d.dial.SentinelPassword, err = from.read(ctx, s.Redis.Sentinel.Password); err != nil {
+		return d, fmt.Errorf("sessions.redis.sentinel.password: %w", err)
+	}
+	if d.keys, err = from.sealingKeys(ctx, s.Keys); err != nil {
+		return d, err
+	}
+	if d.ring, err = session.NewRing(d.keys...); err != nil {
+		return d, fmt.Errorf("sessions.keys: %w", err)
+	}
+	if d.store, err = redis.Open(*s.Redis, redis.Options{Dial: d.dial, Ring: d.ring}); err != nil {
+		return d, fmt.Errorf("sessions.redis: %w", err)
+	}
+	return d, nil
+}
+
+// openKeys makes the key for private_key_jwt, where it may be used.
+func (p *parts) openKeys(ctx context.Context, store *kv.Client) (err error) {
+	if !p.cfg.Provider.offersKey() {
+		return nil
+	}
+	if p.own, err = openClientKeys(ctx, store); err != nil {
+		return fmt.Errorf("provider: publishing our key: %w", err)
+	}
+	p.followers = append(p.followers, p.own.Run)
+	p.checks["client_keys"] = p.own.Ready
+	return nil
+}
+
+// openProvider asks the provider who it is. One that does not answer is asked again by its follower.
+func (p *parts) openProvider(ctx context.Context) error {
+	c := p.cfg.Provider
+	roots, err := authorities(c.CA)
+	if err != nil {
+		return fmt.Errorf("provider.ca: %w", err)
+	}
+	p.provider, err = provider.Open(ctx, provider.Config{
+		Issuer: c.Issuer, ClientID: c.ClientID, Scopes: c.Scopes, Auth: p.auth(), PAR: c.PAR, RootCAs: roots,
+		LenientLogout: c.LenientLogout, Logger: p.log(),
+	})
+	if err != nil {
+		return err
+	}
+	p.followers = append(p.followers, p.provider.Run)
+	p.checks["provider"] = p.provider.Ready
+	return nil
+}
+
+// auth is what we can prove ourselves with.
+func (p *parts) auth() provider.Auth {
+	c, auth := p.cfg.Provider, provider.Auth{}
+	if c.offersSVID() {
+		auth.SVID = p.identity.FetchJWTSVID
+	}
+	if p.own != nil {
+		auth.Assertions = p.own.own
+	}
+	if !c.Secret.IsZero() {
+		auth.Secret = func(ctx context.Context) (secret.Value, error) { return p.secrets.read(ctx, c.Secret) }
+	}
+	switch c.Auth { // written out, so no metadata have to announce it; of the two forms of a secret they choose
+	case authSVID:
+		auth.Method = provider.BySVID
+	case authKey:
+		auth.Method = provider.ByPrivateKey
+	}
+	return auth
+}
+
+func (p *parts) openSessions(ctx context.Context) error {
+	s := p.cfg.Sessions
+	p.sessions = session.New(session.Config{
+		Store: p.store, Absolute: s.Absolute.Std(), Idle: s.Idle.Std(), Log: p.log(),
+		Orphaned: func(s session.Session) { p.revoke(context.WithoutCancel(ctx), s) },
+	})
+	p.followers = append(p.followers, p.sessions.Run)
+	return nil
+}
+
+// revokeTimeout bounds what nobody waits for.
+const revokeTimeout = 10 * time.Second
+
+// revoke takes back the tokens of a session that ended while they were on their way.
+func (p *parts) revoke(ctx context.Context, s session.Session) {
+	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
+	defer cancel()
+	if s.Tokens.Refresh.IsZero() {
+		return
+	}
+	if err := p.provider.Revoke(ctx, s.Tokens.Refresh); err != nil {
+		p.log().WarnContext(ctx, "the refresh token of an ended session is left to its end at the provider", "error", err)
+	}
+}
