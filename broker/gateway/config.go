@@ -77,7 +77,7 @@ type Sessions struct {
 	// Redis is for any number of gateways.
 	Redis *kv.Config `yaml:"redis" doc:"Keep sessions in Redis or Valkey, for any number of gateways."`
 	// Keys seal what Redis holds: the newest seals, all open. Required with Redis.
-	Keys []strict.Ref `yaml:"keys" doc:"Where the sealing keys are, the newest first: 32 bytes in base64 or hexadecimal. The first seals, all open."`
+	Keys []strict.Ref `yaml:"keys" doc:"Where the sealing keys are, one a line, the newest first: 32 bytes in base64 or hexadecimal. The first seals, all open; read again when they change."`
 	// Idle and Absolute end a session; zero means 1 h and 12 h. The provider's own end comes first, if it is sooner.
 	Idle     strict.Duration `yaml:"idle" doc:"How long a session lives without activity; 1h when absent."`
 	Absolute strict.Duration `yaml:"absolute" doc:"How long a session lives at most; 12h when absent."`

@@ -56,11 +56,6 @@ func change(t *testing.T, key, line string) string {
 	return ""
 }
 
-// TestConformance has the statements of the contract that the assembly itself answers for.
-func TestConformance(t *testing.T) {
-	t.Run("OPS-3", testRefusals)
-}
-
 // testRefusals: what must not be started with is refused with the place where it stands.
 func testRefusals(t *testing.T) {
 	for name, c := range map[string]struct{ key, line, want string }{

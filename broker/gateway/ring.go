@@ -8,8 +8,9 @@ import (
 	"github.com/intercom-broker/intercom/broker/secret"
 )
 
-// keyPoll is how often the sealing keys are read again. Replicas learn of a new key at different moments: put
-// it second on all of them, and first a minute later, or all at once where a session may be read a moment late.
+// keyPoll is how often the sealing keys are read again. Replicas learn of a new key at different moments, and one
+// that does not have it yet cannot open what another seals with it: the new key goes second first, and to the
+// top when all have it.
 const keyPoll = 5 * time.Second
 
 // followKeys keeps the ring what the references of the file say, until ctx ends. Keys that cannot be had

@@ -96,25 +96,27 @@ func (s *secrets) leased(ctx context.Context, ref strict.Ref) (secret.Value, err
 // keyBytes is what an AES-256 key has.
 const keyBytes = 32
 
-// sealingKeys reads the keys of the ring, the newest first.
+// sealingKeys reads the keys of the ring, the newest first. Each reference may hold several, one a line, so that
+// a key is put before another without a new configuration.
 func (s *secrets) sealingKeys(ctx context.Context, refs []strict.Ref) (keys []secret.Value, err error) {
 	for _, ref := range refs {
 		text, err := s.read(ctx, ref)
 		if err != nil {
 			return nil, fmt.Errorf("sessions.keys: %w", err)
 		}
-		key, err := parseKey(text.Reveal())
-		if err != nil {
-			return nil, fmt.Errorf("sessions.keys: %s: %w", ref, err)
+		for line := range bytes.FieldsSeq(text.Reveal()) {
+			key, err := parseKey(line)
+			if err != nil {
+				return nil, fmt.Errorf("sessions.keys: %s: %w", ref, err)
+			}
+			keys = append(keys, secret.New(key))
 		}
-		keys = append(keys, secret.New(key))
 	}
 	return keys, nil
 }
 
 // parseKey reads 32 bytes as 64 hexadecimal digits or in base64. The error does not repeat what was read.
 func parseKey(text []byte) ([]byte, error) {
-	text = bytes.TrimSpace(text)
 	if key, err := hex.DecodeString(string(text)); err == nil && len(key) == keyBytes {
 		return key, nil
 	}

@@ -155,6 +155,13 @@ func (w *world) config(t testing.TB, o options, i int) gateway.Config {
 // start runs a gateway, and waits until it is ready.
 func (w *world) start(t testing.TB, cfg gateway.Config) *running {
 	t.Helper()
+	r := w.run(t, cfg)
+	eventually(t, "the gateway is ready", func() bool { status, _ := r.readyz(t); return status == http.StatusOK })
+	return r
+}
+
+func (w *world) run(t testing.TB, cfg gateway.Config) *running {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	g, err := gateway.New(ctx, cfg)
 	if err != nil {
@@ -170,7 +177,6 @@ func (w *world) start(t testing.TB, cfg gateway.Config) *running {
 		}
 	})
 	w.gateways = append(w.gateways, r)
-	eventually(t, "the gateway is ready", func() bool { status, _ := r.readyz(t); return status == http.StatusOK })
 	return r
 }
 
@@ -189,8 +195,14 @@ func (r *running) readyz(t testing.TB) (int, string) {
 // eventually polls until ok, for as long as a loaded machine needs.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
+	every(t, 10*time.Millisecond, what, ok)
+}
+
+// every is eventually for what costs something.
+func every(t testing.TB, pause time.Duration, what string, ok func() bool) {
+	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for !ok() {
 		if time.Now().After(deadline) {

@@ -1,0 +1,110 @@
+package gateway_test
+
+import (
+	"crypto/tls"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker/embedded/openid"
+	"github.com/intercom-broker/intercom/broker/gateway"
+	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
+)
+
+// TestCertificateIsReadAgain: a new certificate is shown to the next connection.
+func TestCertificateIsReadAgain(t *testing.T) {
+	w := newWorld(t, options{})
+	shown := func() string {
+		conn, err := tls.Dial("tcp", w.gateways[0].Front, &tls.Config{RootCAs: w.roots, ServerName: host})
+		must(t, err)
+		defer conn.Close()
+		return conn.ConnectionState().PeerCertificates[0].SerialNumber.String()
+	}
+	before := shown()
+	w.ca.issue(t, w.dir, host)
+	eventually(t, "another certificate is shown", func() bool { return shown() != before })
+}
+
+// TestOldTLS: nobody speaks to us in what was broken years ago (RFC 9325, section 3.1.1).
+func TestOldTLS(t *testing.T) {
+	w := newWorld(t, options{})
+	conn, err := tls.Dial("tcp", w.gateways[0].Front, &tls.Config{RootCAs: w.roots, ServerName: host, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})
+	if err == nil {
+		_ = conn.Close()
+		t.Error("TLS 1.1 is spoken")
+	}
+}
+
+// TestPolicyOfNobody: a broker that does not let us read the policy leaves us not ready, and says why.
+func TestPolicyOfNobody(t *testing.T) {
+	w := newWorld(t, options{})
+	rules := filepath.Join(w.broker.Dir, "policy", "policy.csv")
+	must(t, os.WriteFile(rules, []byte(strings.Replace(policyCSV, "/gateway, admin", "/other, admin", 1)), 0o600))
+	cfg := w.config(t, options{}, 1)
+	eventually(t, "a new gateway is refused the policy", func() bool {
+		g := w.run(t, cfg)
+		status, text := g.readyz(t)
+		g.stop()
+		<-g.ended
+		return status == http.StatusServiceUnavailable && strings.Contains(text, "policy")
+	})
+}
+
+// TestNewRefuses: what only a flag can allow, and what is taken.
+func TestNewRefuses(t *testing.T) {
+	w := newWorld(t, options{})
+	base := w.config(t, options{}, 1)
+	for want, change := range map[string]func(*gateway.Config){
+		"listen.admin":                    func(c *gateway.Config) { c.Listen.Admin = "0.0.0.0:0" },
+		"--unsafe-plaintext":              func(c *gateway.Config) { c.Listen.Cert, c.Listen.Key = "", "" },
+		"and not both":                    func(c *gateway.Config) { c.Unsafe.Plaintext = true },
+		"listen.address":                  func(c *gateway.Config) { c.Listen.Address = w.gateways[0].Front },
+		"exactly one of memory and redis": func(c *gateway.Config) { c.Sessions.Memory = false },
+		"no such file":                    func(c *gateway.Config) { c.Services = w.path("nothing") },
+		"provider.ca":                     func(c *gateway.Config) { c.Provider.CA = w.path("sealing") },
+		"is the host of no origin":        func(c *gateway.Config) { c.Services = w.services2(t, `{ host: "other.test", path: "/x" }`) },
+		"travel in the clear":             func(c *gateway.Config) { c.Services = w.services2(t, `"/x"`) },
+		"says that it is":                 func(c *gateway.Config) { c.Provider.Issuer += "/" },
+	} {
+		cfg := base
+		change(&cfg)
+		if _, err := gateway.New(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q, got %v", want, err)
+		}
+	}
+}
+
+// services2 writes service files with one that browsers reach over plain http.
+func (w *world) services2(t *testing.T, match string) string {
+	t.Helper()
+	dir := w.path("services2")
+	must(t, os.MkdirAll(dir, 0o700))
+	text := "version: 1\nowner: t\nservices:\n  a: { upstream: \"http://a.test\", token: { bind: none }, match: " + match + " }\n"
+	must(t, os.WriteFile(filepath.Join(dir, "a.yaml"), []byte(text), 0o600))
+	return dir
+}
+
+// TestDrain: a login that is under way when the gateway is asked to end still ends well, and meanwhile /readyz says
+// that nobody else should come.
+func TestDrain(t *testing.T) {
+	w := newWorld(t, options{})
+	alice, g := w.person(t, 0), w.gateways[0]
+	begun := alice.navigate("/bff/login")
+	back := alice.idp.Login(begun.Header.Get("Location"), "alice")
+	w.idp.Break(openid.PathToken, providertest.Slow(time.Second))
+	answered := make(chan answer, 1)
+	go func() { answered <- alice.navigate("/bff/callback?" + back.Encode()) }()
+	eventually(t, "the code is being redeemed", func() bool { return len(w.idp.Calls(openid.PathToken)) > 0 })
+	g.stop()
+	eventually(t, "readyz says that the gateway is going", func() bool {
+		status, text := g.readyz(t)
+		return status == http.StatusServiceUnavailable && strings.Contains(text, "closing")
+	})
+	if res := <-answered; res.StatusCode != http.StatusSeeOther || alice.session() == "" {
+		t.Errorf("the login in flight: %d %s", res.StatusCode, res.text)
+	}
+	must(t, <-g.ended)
+}

@@ -1,0 +1,106 @@
+package gateway_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/intercom-broker/intercom/broker/embedded/openid"
+	"github.com/intercom-broker/intercom/broker/gateway"
+	"github.com/intercom-broker/intercom/broker/gateway/bff"
+	"github.com/intercom-broker/intercom/broker/strict"
+	"github.com/intercom-broker/intercom/deploy/stack"
+)
+
+// loggedOut reports whether a logout with the session's own token finds nobody any more. It ends what it finds.
+func (p *person) loggedOut() bool {
+	p.t.Helper()
+	res := p.fetch(http.MethodPost, "/bff/logout", bff.HeaderCSRF+": "+bff.CSRFToken([]byte(p.session())))
+	var said struct {
+		LogoutURL string `json:"logout_url"`
+	}
+	must(p.t, json.Unmarshal([]byte(res.text), &said))
+	return said.LogoutURL == ""
+}
+
+// TestReplicas: a login may begin at one gateway, end at another and be over by a third.
+func TestReplicas(t *testing.T) {
+	w := newWorld(t, options{replicas: 3, redis: stack.StartRedis(t, stack.RedisOptions{})})
+	alice := w.person(t, 0)
+	begun := alice.navigate("/bff/login")
+	back := alice.idp.Login(begun.Header.Get("Location"), "alice")
+	if res := alice.at(1).navigate("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusSeeOther || alice.session() == "" {
+		t.Fatalf("callback: %d %s", res.StatusCode, res.text)
+	}
+	if alice.at(2).loggedOut() {
+		t.Error("the third gateway does not know the session")
+	}
+}
+
+// TestSealingKeys: a key is replaced without a logout, and without a restart.
+func TestSealingKeys(t *testing.T) {
+	w := newWorld(t, options{redis: stack.StartRedis(t, stack.RedisOptions{})})
+	alice, bob := w.person(t, 0), w.person(t, 0)
+	alice.login("alice")
+	next := strings.Repeat("c3", 32)
+	w.write(t, "sealing", next+"\n"+strings.Repeat("5a", 32)+"\n")
+	w.write(t, "next", next)
+	// Another gateway has only the new key: it knows whom the first one has sealed with it.
+	w.start(t, w.config(t, options{redis: nil, change: func(c *gateway.Config) {
+		c.Sessions = w.gateways[0].cfg.Sessions
+		c.Sessions.Keys = []strict.Ref{{Scheme: "file", Name: w.path("next")}}
+	}}, 1))
+	every(t, 250*time.Millisecond, "the first gateway seals with the new key", func() bool {
+		bob.login("bob")
+		return !bob.at(1).loggedOut()
+	})
+	if alice.loggedOut() {
+		t.Error("alice was logged out by the change of the key")
+	}
+}
+
+// jwks fetches what a gateway serves.
+func (p *person) jwks() (ids []string) {
+	p.t.Helper()
+	var set jose.JSONWebKeySet
+	must(p.t, json.Unmarshal([]byte(p.do(http.MethodGet, "/bff/jwks").text), &set))
+	for _, k := range set.Keys {
+		if !k.IsPublic() {
+			p.t.Error("a private key is served")
+		}
+		ids = append(ids, k.KeyID)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// TestClientKeys: each replica proves itself with a key of its own, and serves the keys of all; one that comes
+// later is not ready before the provider can know its key.
+func TestClientKeys(t *testing.T) {
+	byKey := func(c *gateway.Config) { c.Provider.Auth, c.Provider.Secret = "private_key_jwt", strict.Ref{} }
+	client := openid.Client{
+		ID: "gateway", RedirectURIs: []string{origin + "/bff/callback"}, PostLogoutRedirectURIs: []string{origin + "/bff/logout/return"},
+		JWKSURI: origin + "/bff/jwks",
+	}
+	redis := stack.StartRedis(t, stack.RedisOptions{})
+	w := newWorld(t, options{redis: redis, change: byKey, provider: openid.Config{Clients: []openid.Client{client}}})
+	w.person(t, 0).login("alice")
+	if auth := w.idp.Calls(openid.PathToken)[0].Auth; auth != "private_key_jwt" {
+		t.Errorf("proved by %q", auth)
+	}
+	began := time.Now()
+	w.start(t, w.config(t, options{redis: redis, change: byKey}, 1))
+	if waited := time.Since(began); waited < 14*time.Second {
+		t.Errorf("ready after %v, before the provider can know the key", waited)
+	}
+	w.person(t, 1).login("bob")
+	first, second := w.person(t, 0).jwks(), w.person(t, 1).jwks()
+	if len(first) != 2 || !slices.Equal(first, second) {
+		t.Errorf("the gateways serve %q and %q", first, second)
+	}
+}
