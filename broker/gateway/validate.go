@@ -121,3 +121,6 @@ func (c *Config) origins() (out route.Origins) {
 	}
 	return out
 }
+
+// PolicyDir returns the directory of the policy, and false when the brokers' is in force.
+func (c *Config) PolicyDir() (string, bool) { return c.Policy, c.Policy != policyOfBroker }

@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"net/netip"
+	"path"
 	"reflect"
 	"slices"
 	"time"
@@ -14,18 +15,31 @@ import (
 // Schema returns the JSON schema (draft 2020-12) of the struct v, for editors: names, sorts, required
 // keys and the sentences of the `doc` tags. It is as strict as [Decode] about unknown keys.
 func Schema(v any, id string) ([]byte, error) {
-	r := &jsonschema.Reflector{
-		FieldNameTag: "yaml", RequiredFromJSONSchemaTags: true, ExpandedStruct: true, Anonymous: true,
-		Mapper: mapType, LookupComment: comment,
-	}
-	s := r.Reflect(v)
-	s.ID = jsonschema.ID(id)
 	t := reflect.TypeOf(v)
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	require(s, t, s.Definitions, map[reflect.Type]bool{})
+	named := namer(t)
+	r := &jsonschema.Reflector{
+		FieldNameTag: "yaml", RequiredFromJSONSchemaTags: true, ExpandedStruct: true, Anonymous: true,
+		Mapper: mapType, LookupComment: comment, Namer: named,
+	}
+	s := r.Reflect(v)
+	s.ID = jsonschema.ID(id)
+	c := &carrier{defs: s.Definitions, named: named, seen: map[reflect.Type]bool{}}
+	c.require(s, t)
 	return json.MarshalIndent(s, "", "  ")
+}
+
+// namer names definitions by their type, and tells those from root that are called as it is: root is expanded,
+// and has no definition.
+func namer(root reflect.Type) func(reflect.Type) string {
+	return func(t reflect.Type) string {
+		if t.Name() == root.Name() && t != root {
+			return path.Base(t.PkgPath()) + "." + t.Name()
+		}
+		return t.Name()
+	}
 }
 
 func comment(t reflect.Type, name string) string {
@@ -36,23 +50,30 @@ func comment(t reflect.Type, name string) string {
 	return f.Tag.Get("doc")
 }
 
-// require carries the `required` tags over: the reflector knows only its own.
-func require(s *jsonschema.Schema, t reflect.Type, defs jsonschema.Definitions, seen map[reflect.Type]bool) {
+// carrier carries the `required` tags over: the reflector knows only its own.
+type carrier struct {
+	defs  jsonschema.Definitions
+	named func(reflect.Type) string
+	seen  map[reflect.Type]bool
+}
+
+// require marks the required keys of t in s, and those of all that t holds in their definitions.
+func (c *carrier) require(s *jsonschema.Schema, t reflect.Type) {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Map || t.Kind() == reflect.Slice {
 		t = t.Elem()
 	}
-	if t.Kind() != reflect.Struct || seen[t] || mapType(t) != nil {
+	if t.Kind() != reflect.Struct || c.seen[t] || mapType(t) != nil {
 		return
 	}
-	seen[t] = true
+	c.seen[t] = true
 	if s == nil {
-		s = defs[t.Name()]
+		s = c.defs[c.named(t)]
 	}
 	for _, f := range fieldsOf(t) {
 		if s != nil && f.required && !slices.Contains(s.Required, f.name) {
 			s.Required = append(s.Required, f.name)
 		}
-		require(nil, t.FieldByIndex(f.index).Type, defs, seen)
+		c.require(nil, t.FieldByIndex(f.index).Type)
 	}
 }
 

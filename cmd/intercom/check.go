@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/intercom-broker/intercom/broker"
+	"github.com/intercom-broker/intercom/broker/gateway"
 	"github.com/intercom-broker/intercom/broker/policy"
 	"github.com/intercom-broker/intercom/broker/service"
 	"github.com/intercom-broker/intercom/cmd/internal/cli"
@@ -18,13 +19,13 @@ import (
 
 // checkFlags say what is looked at, and how it is told.
 type checkFlags struct {
-	config, sidecar, services, policy string
-	trustDomain                       string
-	strict, json, sarif               bool
+	config, sidecar, gateway, services, policy string
+	trustDomain                                string
+	strict, json, sarif                        bool
 }
 
-const checkLong = `Validate the broker's file, the service files, the policy and a sidecar's file, each
-by itself and together, without starting anything. Credentials are compared too
+const checkLong = `Validate the broker's file, the service files, the policy, a sidecar's and a
+gateway's file, each by itself and together, without starting anything. Credentials are compared too
 where the store is a sealed file whose key can be read here: their names, nothing
 else.
 
@@ -33,6 +34,7 @@ warning), 2 when the command line is wrong.`
 
 const checkExample = `  intercom check --config broker.yaml
   intercom check --config broker.yaml --sidecar sidecar.yaml --strict
+  intercom check --gateway gateway.yaml
   intercom check --services services --policy policy --sarif > check.sarif`
 
 func checkCommand() *cobra.Command {
@@ -41,8 +43,8 @@ func checkCommand() *cobra.Command {
 		Use: "check", Short: "Validate the configuration, the service files and the policy, without starting anything",
 		Long: checkLong + fieldsHelp(), Example: checkExample, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if f.config == "" && f.sidecar == "" && f.services == "" && f.policy == "" {
-				return cli.Usagef("want --config, --sidecar, --services or --policy")
+			if f.config == "" && f.sidecar == "" && f.gateway == "" && f.services == "" && f.policy == "" {
+				return cli.Usagef("want --config, --sidecar, --gateway, --services or --policy")
 			}
 			r := f.inspect(cmd)
 			if err := f.print(cmd.OutOrStdout(), r); err != nil {
@@ -56,6 +58,7 @@ func checkCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&f.config, "config", "", "the broker's file; its policy and service files are checked too")
 	c.Flags().StringVar(&f.sidecar, "sidecar", "", "a sidecar's file")
+	c.Flags().StringVar(&f.gateway, "gateway", "", "a gateway's file; the service files' routes are held against its origins")
 	c.Flags().StringVar(&f.services, "services", "", "a directory of service files, instead of the broker's")
 	c.Flags().StringVar(&f.policy, "policy", "", "a policy's directory, instead of the broker's")
 	c.Flags().StringVar(&f.trustDomain, "trust-domain", "", "our own trust domain, where it cannot be read off a certificate or a sidecar's file")
@@ -141,10 +144,26 @@ func (f checkFlags) inspect(cmd *cobra.Command) *report {
 		r.add(f.sidecar, refused(f.sidecar, err)...)
 		all.sidecar, all.sidecarGood = cfg, err == nil
 	}
+	f.inspectGateway(r, &all)
 	all.services, all.policy = f.services, f.policy
 	all.load(r)
 	all.compare(cmd.Context(), r)
 	return r
+}
+
+func (f *checkFlags) inspectGateway(r *report, all *together) {
+	if f.gateway == "" {
+		return
+	}
+	cfg, err := gateway.LoadConfig(f.gateway)
+	r.add(f.gateway, refused(f.gateway, err)...)
+	if all.gateway, all.gatewayGood = cfg, err == nil; err == nil {
+		r.add(f.gateway, machineOfGateway(f.gateway, cfg)...)
+	}
+	f.services = or(f.services, shown(cfg.Services))
+	if dir, own := cfg.PolicyDir(); own {
+		f.policy = or(f.policy, shown(dir))
+	}
 }
 
 func or(flag, file string) string {

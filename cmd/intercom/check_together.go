@@ -10,6 +10,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 
 	"github.com/intercom-broker/intercom/broker"
+	"github.com/intercom-broker/intercom/broker/gateway"
 	"github.com/intercom-broker/intercom/broker/policy"
 	"github.com/intercom-broker/intercom/broker/service"
 	"github.com/intercom-broker/intercom/sidecar"
@@ -21,7 +22,9 @@ type together struct {
 	flags                   checkFlags
 	broker                  broker.Config
 	sidecar                 sidecar.Config
+	gateway                 gateway.Config
 	brokerGood, sidecarGood bool
+	gatewayGood             bool
 	services, policy        string
 	catalog                 *service.Catalog
 	snapshot                *policy.Snapshot
@@ -40,6 +43,9 @@ func (t *together) compare(ctx context.Context, r *report) {
 	}
 	if t.catalog != nil && t.sidecarGood {
 		r.add(t.flags.sidecar, t.waitsFor()...)
+	}
+	if t.catalog != nil && t.gatewayGood {
+		r.add(t.services, t.routes()...)
 	}
 	if t.catalog != nil && t.brokerGood && t.broker.Store.Sealed != nil {
 		t.compareStore(ctx, r)

@@ -33,6 +33,8 @@ const (
 	ruleAdminAnywhere  = "listen-admin"
 	ruleWebCertificate = "listen-web"
 	ruleSidecarUnknown = "sidecar-unknown-name"
+
+	rulePlaintextUpstream = "gateway-plaintext"
 )
 
 // rule is a sort of finding, as SARIF's tools show it.
@@ -58,8 +60,9 @@ func rules() []rule {
 		{ruleUnnamed, severityWarning, "A stored credential is named by no service file."},
 		{ruleStoreUnread, severityWarning, "The sealed file or its key could not be read here, so credentials were not compared."},
 		{ruleAdminAnywhere, severityWarning, "The admin listener leaves loopback, which a flag has to allow."},
-		{ruleWebCertificate, severityWarning, "The certificate of the web door cannot be loaded here."},
+		{ruleWebCertificate, severityWarning, "The certificate of a door for stock HTTPS clients cannot be loaded here."},
 		{ruleSidecarUnknown, severityWarning, "A sidecar waits for what no service file names."},
+		{rulePlaintextUpstream, severityWarning, "Browsers reach a service over plain http, which a flag has to allow."},
 
 		{service.FindingNone, severityWarning, "There are no services."},
 		{service.FindingClear, severityWarning, "A stored credential travels over plain http."},

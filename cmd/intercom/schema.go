@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/intercom-broker/intercom/broker"
+	"github.com/intercom-broker/intercom/broker/gateway"
 	"github.com/intercom-broker/intercom/broker/service"
 	"github.com/intercom-broker/intercom/broker/strict"
 	"github.com/intercom-broker/intercom/cmd/internal/cli"
@@ -21,6 +22,8 @@ func schemaOf(file string) any {
 	switch file {
 	case "broker":
 		return broker.Config{}
+	case "gateway":
+		return gateway.Config{}
 	case "services":
 		return service.Document()
 	case "sidecar":
@@ -35,7 +38,7 @@ yaml-language-server take it by a first line in the file itself:
   # yaml-language-server: $schema=services.schema.json`
 
 func schemaCommand() *cobra.Command {
-	known := []string{"broker", "services", "sidecar"}
+	known := []string{"broker", "gateway", "services", "sidecar"}
 	return &cobra.Command{
 		Use: "schema " + strings.Join(known, "|"), Short: "Print the JSON schema of a file, for editors",
 		Long: schemaLong, Example: "  intercom schema services > services.schema.json",

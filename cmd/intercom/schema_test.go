@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/intercom-broker/intercom/broker"
+	"github.com/intercom-broker/intercom/broker/gateway"
 	"github.com/intercom-broker/intercom/broker/service"
 	"github.com/intercom-broker/intercom/broker/strict"
 	"github.com/intercom-broker/intercom/sidecar"
@@ -36,6 +37,10 @@ func samples() []sample {
 			_, err := service.Parse(map[string][]byte{"f": data})
 			return err
 		}, []string{"services"}},
+		{"gateway", "gateway.yaml", func(data []byte) error {
+			var c gateway.Config
+			return strict.Decode("f", data, &c)
+		}, []string{"identity.bundles"}},
 		{"sidecar", "sidecar.yaml", func(data []byte) error {
 			var c sidecar.Config
 			return strict.Decode("f", data, &c)
