@@ -99,6 +99,8 @@ type Brokers struct {
 	ID     ID       `yaml:"id" required:"true" doc:"The SPIFFE ID that a broker must prove, such as spiffe://example.org/intercom-broker."`
 	Mesh   []string `yaml:"mesh" required:"true" doc:"The mesh doors, host:port; calls are spread over all that answer."`
 	Egress []string `yaml:"egress" doc:"The egress doors, host:port; needed for services whose credential is put in by the broker."`
+	// Audience is required where services take tokens of the broker's: the user's token is exchanged for it first.
+	Audience string `yaml:"audience" doc:"What the provider calls our brokers; needed for services whose token a broker mints for the user."`
 }
 
 // Audit is the log of decisions.

@@ -22,7 +22,8 @@ func (g *Gateway) handler() (http.Handler, error) {
 	if g.parts.own != nil {
 		own.Handle("GET "+g.cfg.prefix()+"/jwks", g.parts.own)
 	}
-	services := g.services(own)
+	services := g.services()
+	services.Mount(own)
 	prefix := g.cfg.prefix() + "/"
 	dispatch := func(w http.ResponseWriter, r *http.Request) {
 		// Not by one ServeMux: it would redirect a service's request to what it takes for a cleaner path.

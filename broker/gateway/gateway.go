@@ -19,9 +19,8 @@ type Gateway struct {
 	parts *parts
 	front http.Handler
 	bound map[string]net.Listener
-	// draining ends when the gateway is asked to end: streams and upgraded connections live by it.
-	draining context.Context //nolint:containedctx // it is the process's own life
-	drain    context.CancelCauseFunc
+	// draining is closed when the gateway is asked to end: streams and upgraded connections go then.
+	draining chan struct{}
 }
 
 // The names of the doors.
@@ -42,8 +41,7 @@ func New(ctx context.Context, cfg Config) (_ *Gateway, err error) {
 	if err := cfg.checkUnsafe(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: cfg}
-	g.draining, g.drain = context.WithCancelCause(context.WithoutCancel(ctx))
+	g := &Gateway{cfg: cfg, draining: make(chan struct{})}
 	if g.bound, err = cfg.Listen.listen(ctx); err != nil {
 		return nil, err
 	}

@@ -163,7 +163,7 @@ func (p *parts) openServices(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	var rules []route.Rule
+	rules := []route.Rule{p.cfg.refuseUnreachable}
 	if !p.cfg.Unsafe.PlaintextUpstreams {
 		rules = append(rules, RefusePlaintext)
 	}

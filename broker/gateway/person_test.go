@@ -48,8 +48,7 @@ func (p *person) do(method, path string, headers ...string) answer {
 	}
 	r, err := http.NewRequestWithContext(p.t.Context(), method, target, nil)
 	must(p.t, err)
-	for _, h := range headers {
-		name, value, _ := strings.Cut(h, ": ")
+	for name, value := range headersOf(headers) {
 		r.Header.Set(name, value)
 	}
 	res, err := p.http.Do(r)
@@ -95,4 +94,14 @@ func (p *person) session() string {
 		}
 	}
 	return ""
+}
+
+// headersOf takes "Name: value" apart.
+func headersOf(lines []string) map[string]string {
+	headers := map[string]string{}
+	for _, line := range lines {
+		name, value, _ := strings.Cut(line, ": ")
+		headers[name] = value
+	}
+	return headers
 }

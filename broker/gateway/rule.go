@@ -17,3 +17,14 @@ func RefusePlaintext(s *service.Service) *strict.Error {
 	}
 	return nil
 }
+
+// refuseUnreachable is a [route.Rule]: a service whose credential cannot be had would fail at every request.
+func (c *Config) refuseUnreachable(s *service.Service) *strict.Error {
+	switch {
+	case s.Browser.User.Kind == service.UserMint && c.Brokers.Audience == "":
+		return s.RefuseAt(s.Pos, "a broker mints the user's token for it, and the gateway's file does not say brokers.audience, for which the user's own is exchanged before")
+	case s.Mode == service.ModeInject && len(c.Brokers.Egress) == 0:
+		return s.RefuseAt(s.Pos, "a broker puts the credential in, and the gateway's file has no brokers.egress")
+	}
+	return nil
+}

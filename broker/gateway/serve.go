@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -22,10 +21,6 @@ const (
 	maxStreams = 250 // of one HTTP/2 connection
 )
 
-// ErrDraining is why streams and upgraded connections end when the gateway does: the browser opens them again,
-// at another gateway.
-var ErrDraining = errors.New("gateway: this gateway is going; connect again")
-
 // server returns a server with the bounds that both doors have. There is no write timeout: streams may last.
 func (g *Gateway) server(h http.Handler) *http.Server {
 	return &http.Server{
@@ -42,7 +37,7 @@ func (g *Gateway) serveFront(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, func() { g.drain(ErrDraining) })()
+	defer context.AfterFunc(ctx, func() { close(g.draining) })()
 	return serve(ctx, g.server(g.front), l, g.cfg.grace())
 }
 

@@ -1,14 +1,50 @@
 package gateway
 
 import (
-	"net/http"
+	"context"
+	"time"
 
-	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/gateway/bff"
+	"github.com/intercom-broker/intercom/broker/gateway/login"
+	"github.com/intercom-broker/intercom/broker/gateway/upstream"
+	"github.com/intercom-broker/intercom/broker/identity"
+	"github.com/intercom-broker/intercom/broker/secret"
+	intercomv1 "github.com/intercom-broker/intercom/proto/intercom/v1"
 )
 
-// services is the way to the services, and what it has to say below the prefix: package bff's.
-func (g *Gateway) services(*http.ServeMux) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fault.WriteProblem(w, fault.New(fault.Unsupported, "services_not_served", "this gateway does not lead to services yet"))
+// services is the way to the services, and what pages ask of us about their session.
+func (g *Gateway) services() *bff.Handler {
+	c, p := g.cfg, g.parts
+	h := &bff.Handler{
+		Origins: c.origins(), Table: p.router.Table, Sessions: p.sessions, Provider: p.provider, Pages: p.pages,
+		Proxy: upstream.NewProxy(p.upstreams), Point: p.point, Self: p.self, Mint: p.mint, BrokerAudience: c.Brokers.Audience,
+		Cookie: login.Cookie, Forget: login.Forget, Prefix: c.prefix(), Claims: c.Provider.Claims, Draining: g.draining, Log: p.log(),
+	}
+	if len(c.Brokers.Egress) > 0 {
+		h.Inject = p.client.Egress()
+	}
+	return h
+}
+
+// self is who policy knows us as, for as long as our SVID lasts; nobody without one.
+func (p *parts) self() identity.Workload {
+	svid, err := p.identity.GetX509SVID()
+	if err != nil {
+		return identity.Workload{}
+	}
+	return identity.Workload{ID: svid.ID, Proof: identity.ByX509SVID, NotAfter: svid.Certificates[0].NotAfter}
+}
+
+// typeAccessToken is RFC 8693's name for what a provider issues for us (section 3).
+const typeAccessToken = "urn:ietf:params:oauth:token-type:access_token"
+
+// mint asks a broker for a token of that audience, of which the user is the subject and we are the actor.
+func (p *parts) mint(ctx context.Context, audience string, subject secret.Value) (secret.Value, time.Time, error) {
+	got, err := p.client.Exchange(ctx, &intercomv1.ExchangeRequest{
+		SubjectToken: string(subject.Reveal()), SubjectTokenType: typeAccessToken, Audience: []string{audience},
 	})
+	if err != nil {
+		return secret.Value{}, time.Time{}, err
+	}
+	return secret.FromString(got.GetAccessToken()), got.GetExpiresAt().AsTime(), nil
 }

@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/intercom-broker/intercom/broker"
 	"github.com/intercom-broker/intercom/broker/brokertest"
 	"github.com/intercom-broker/intercom/broker/embedded/openid"
 	"github.com/intercom-broker/intercom/broker/gateway"
@@ -43,6 +44,7 @@ const policyCSV = `p, spiffe://intercom.test/gateway, admin, admin/policy, allow
 p, spiffe://intercom.test/gateway, call, service/**, allow
 p, spiffe://intercom.test/gateway, exchange, audience/*, allow
 p, group:staff, call, service/orders/**, allow
+p, group:staff, call, service/items/**, allow
 p, group:staff, exchange, audience/orders, allow
 `
 
@@ -51,7 +53,6 @@ type options struct {
 	replicas int
 	redis    *stack.RedisServer
 	provider openid.Config
-	services string
 	change   func(*gateway.Config)
 }
 
@@ -59,6 +60,7 @@ type options struct {
 type world struct {
 	idp      *providertest.Server
 	broker   *brokertest.Broker
+	services *services
 	gateways []*running
 	roots    *x509.CertPool
 	ca       authority
@@ -90,16 +92,18 @@ func newWorld(t testing.TB, o options) *world {
 	w.roots.AddCert(w.ca.cert)
 	w.write(t, "sealing", strings.Repeat("5a", 32))
 	w.write(t, "client-secret", "s3cret\n")
-	w.broker = brokertest.Start(t, brokertest.Options{Policy: policyCSV, Services: w.services(o)})
 	if o.provider.Clients == nil {
 		o.provider.Clients = []openid.Client{{
 			ID: "gateway", Secret: secret.FromString("s3cret"), RedirectURIs: []string{origin + "/bff/callback"},
 			PostLogoutRedirectURIs: []string{origin + "/bff/logout/return"}, BackchannelLogoutURI: origin + "/bff/backchannel-logout",
+			Audiences: []string{"intercom", "items-api"},
 		}}
 	}
 	o.provider.HTTP = &http.Client{Transport: w.transport(0)}
 	w.idp = providertest.New(t, o.provider)
 	w.write(t, "idp.pem", certificateOf(t, w.idp))
+	w.services = newServices(t)
+	w.broker = brokertest.Start(t, brokertest.Options{Policy: policyCSV, Services: w.services.file(), Change: w.trustProvider(t)})
 	w.ca.issue(t, dir, host)
 	for i := range max(o.replicas, 1) {
 		w.start(t, w.config(t, o, i))
@@ -107,11 +111,14 @@ func newWorld(t testing.TB, o options) *world {
 	return w
 }
 
-func (w *world) services(o options) string {
-	if o.services != "" {
-		return o.services
+// trustProvider lets the broker verify the users' tokens.
+func (w *world) trustProvider(t testing.TB) func(*broker.Config) {
+	t.Helper()
+	issuer, err := url.Parse(w.idp.Issuer())
+	must(t, err)
+	return func(c *broker.Config) {
+		c.Issuers = []broker.OpenIDIssuer{{URL: strict.URL{URL: *issuer}, Audience: []string{"intercom"}, CA: w.path("idp.pem")}}
 	}
-	return "version: 1\nowner: test\nservices:\n  orders: { upstream: \"http://127.0.0.1:1\", match: \"/orders/**\" }\n"
 }
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
@@ -133,11 +140,11 @@ func (w *world) config(t testing.TB, o options, i int) gateway.Config {
 		Version: 1, Listen: gateway.Listen{Address: "127.0.0.1:0", Cert: w.path("tls.pem"), Key: w.path("tls.key"), Admin: "127.0.0.1:0"},
 		Origins: []gateway.Origin{{URL: origin}},
 		Provider: gateway.Provider{
-			Issuer: w.idp.Issuer(), ClientID: "gateway", CA: w.path("idp.pem"), Claims: []string{"name"},
+			Issuer: w.idp.Issuer(), ClientID: "gateway", CA: w.path("idp.pem"), Scopes: []string{"profile", "groups"}, Claims: []string{"name"},
 			Secret: strict.Ref{Scheme: "file", Name: w.path("client-secret")},
 		},
 		Sessions: gateway.Sessions{Memory: true}, Identity: gateway.Identity{Socket: api.Address()},
-		Brokers:  gateway.Brokers{ID: gateway.ID{ID: w.broker.ID("/broker")}, Mesh: []string{w.broker.Mesh}, Egress: []string{w.broker.Egress}},
+		Brokers:  gateway.Brokers{ID: gateway.ID{ID: w.broker.ID("/broker")}, Mesh: []string{w.broker.Mesh}, Egress: []string{w.broker.Egress}, Audience: "intercom"},
 		Services: filepath.Join(w.broker.Dir, "services"), Policy: "broker", Audit: gateway.Audit{Dir: w.path("audit" + strconv.Itoa(i))},
 		Grace: strict.Duration(5 * time.Second), LogOutput: io.Discard,
 	}

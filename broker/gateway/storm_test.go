@@ -1,0 +1,129 @@
+package gateway_test
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker/embedded/openid"
+	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
+	"github.com/intercom-broker/intercom/deploy/stack"
+)
+
+// TestOneRefresh: 200 requests at once over three gateways, with a session whose access token has just expired, are
+// 200 answers and one refresh. The provider rotates, and would end the session at a second one.
+func TestOneRefresh(t *testing.T) {
+	w := newWorld(t, options{replicas: 3, redis: stack.StartRedis(t, stack.RedisOptions{})})
+	soon := providertest.Answer(func(answer map[string]any) { answer["expires_in"] = 1 })
+	w.idp.Break(openid.PathToken, providertest.Times(1, soon))
+	alice := w.person(t, 0)
+	alice.login("alice")
+	<-time.After(1100 * time.Millisecond) // the token's life, as the gateways were told
+	before := w.services.served.Load()
+	if w.idp.Grants("refresh_token") != 0 {
+		t.Fatal("it was refreshed already")
+	}
+	const requests = 200
+	answers := make(chan answer, requests)
+	var all sync.WaitGroup
+	replicas := []*person{alice.at(0), alice.at(1), alice.at(2)}
+	for i := range requests {
+		all.Go(func() { answers <- replicas[i%3].fetch(http.MethodGet, "/orders/1") })
+	}
+	all.Wait()
+	close(answers)
+	for res := range answers {
+		if res.StatusCode != http.StatusOK {
+			t.Errorf("%d %s", res.StatusCode, res.text)
+		}
+	}
+	if n := w.idp.Grants("refresh_token"); n != 1 {
+		t.Errorf("%d refreshes", n)
+	}
+	if n := w.services.served.Load() - before; n != requests {
+		t.Errorf("%d requests arrived", n)
+	}
+}
+
+// TestBackchannelLogout: the end of a session at the provider is the end of it at every gateway, of its streams too.
+func TestBackchannelLogout(t *testing.T) {
+	w := newWorld(t, options{replicas: 3, redis: stack.StartRedis(t, stack.RedisOptions{})})
+	alice := w.person(t, 0)
+	alice.login("alice")
+	streams := []*stream{alice.at(0).stream("/orders/stream"), alice.at(1).stream("/orders/stream"), alice.at(2).stream("/bff/events")}
+	if n := w.idp.EndSession(t.Context(), "alice"); n != 1 {
+		t.Fatalf("%d sessions at the provider", n)
+	}
+	for i := range w.gateways {
+		eventually(t, "the gateway knows", func() bool {
+			return alice.at(i).fetch(http.MethodGet, "/orders/1").StatusCode == http.StatusUnauthorized
+		})
+	}
+	for i, s := range streams {
+		s.ends(t, i)
+	}
+}
+
+// TestStreamsAreAskedToGo: a gateway that ends lets its streams go at once, and not after the grace.
+func TestStreamsAreAskedToGo(t *testing.T) {
+	w := newWorld(t, options{})
+	alice := w.person(t, 0)
+	alice.login("alice")
+	streams := []*stream{alice.stream("/orders/stream"), alice.stream("/bff/events")}
+	w.gateways[0].stop()
+	for i, s := range streams {
+		s.ends(t, i)
+	}
+	if err := <-w.gateways[0].ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// stream is an answer that lasts.
+type stream struct {
+	over chan time.Time
+	stop context.CancelFunc
+}
+
+// stream opens a stream, and returns when its first bytes are there.
+func (p *person) stream(path string) *stream {
+	p.t.Helper()
+	ctx, stop := context.WithCancel(p.t.Context())
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, origin+path, nil)
+	must(p.t, err)
+	for name, value := range headersOf(slices.Concat(providertest.Fetch(origin), []string{"Accept: text/event-stream"})) {
+		r.Header.Set(name, value)
+	}
+	res, err := p.http.Do(r)
+	must(p.t, err)
+	if res.StatusCode != http.StatusOK {
+		p.t.Fatalf("%s: %d", path, res.StatusCode)
+	}
+	first := make([]byte, 1)
+	_, err = res.Body.Read(first)
+	must(p.t, err)
+	s := &stream{over: make(chan time.Time, 1), stop: stop}
+	go func() {
+		defer res.Body.Close()
+		buffer := make([]byte, 512)
+		for err == nil {
+			_, err = res.Body.Read(buffer)
+		}
+		s.over <- time.Now()
+	}()
+	return s
+}
+
+// ends waits until the gateway has ended the stream.
+func (s *stream) ends(t testing.TB, name int) {
+	t.Helper()
+	select {
+	case <-s.over:
+	case <-time.After(5 * time.Second):
+		t.Errorf("stream %d is still open", name)
+		s.stop()
+	}
+}
