@@ -15,7 +15,7 @@ import (
 )
 
 // handler is the front door: our own paths below the prefix, and the services everywhere else.
-func (g *Gateway) handler() (http.Handler, error) {
+func (g *Gateway) handler() http.Handler {
 	own := http.NewServeMux()
 	g.login().Mount(own)
 	g.logout().Mount(own)
@@ -34,7 +34,7 @@ func (g *Gateway) handler() (http.Handler, error) {
 		}
 		services.ServeHTTP(w, r)
 	}
-	return g.recover(g.transport(trust(g.cfg.TrustedProxies, http.HandlerFunc(dispatch)))), nil
+	return g.recover(g.transport(trust(g.cfg.TrustedProxies, http.HandlerFunc(dispatch))))
 }
 
 // secure is what every answer of our own says, until its handler says it better: nothing may be loaded or

@@ -45,13 +45,11 @@ func New(ctx context.Context, cfg Config) (_ *Gateway, err error) {
 	if g.bound, err = cfg.Listen.listen(ctx); err != nil {
 		return nil, err
 	}
-	if g.parts, err = openParts(ctx, cfg); err == nil {
-		g.front, err = g.handler()
-	}
-	if err != nil {
+	if g.parts, err = openParts(ctx, cfg); err != nil {
 		g.close()
 		return nil, err
 	}
+	g.front = g.handler()
 	return g, nil
 }
 

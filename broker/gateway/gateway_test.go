@@ -13,6 +13,7 @@ import (
 // TestWholeGateway: a user logs in once, two services are reached with a token that is each one's own, and after
 // the logout neither is.
 func TestWholeGateway(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, options{})
 	alice := w.person(t, 0)
 	if res := alice.fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusUnauthorized || !strings.Contains(res.text, "login_required") {

@@ -12,10 +12,12 @@ import (
 	"github.com/intercom-broker/intercom/broker/embedded/openid"
 	"github.com/intercom-broker/intercom/broker/gateway"
 	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
+	"github.com/intercom-broker/intercom/broker/strict"
 )
 
 // TestCertificateIsReadAgain: a new certificate is shown to the next connection.
 func TestCertificateIsReadAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, options{})
 	shown := func() string {
 		conn, err := tls.Dial("tcp", w.gateways[0].Front, &tls.Config{RootCAs: w.roots, ServerName: host})
@@ -30,6 +32,7 @@ func TestCertificateIsReadAgain(t *testing.T) {
 
 // TestOldTLS: nobody speaks to us in what was broken years ago (RFC 9325, section 3.1.1).
 func TestOldTLS(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, options{})
 	conn, err := tls.Dial("tcp", w.gateways[0].Front, &tls.Config{RootCAs: w.roots, ServerName: host, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})
 	if err == nil {
@@ -40,6 +43,7 @@ func TestOldTLS(t *testing.T) {
 
 // TestPolicyOfNobody: a broker that does not let us read the policy leaves us not ready, and says why.
 func TestPolicyOfNobody(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, options{})
 	rules := filepath.Join(w.broker.Dir, "policy", "policy.csv")
 	must(t, os.WriteFile(rules, []byte(strings.Replace(policyCSV, "/gateway, admin", "/other, admin", 1)), 0o600))
@@ -55,6 +59,7 @@ func TestPolicyOfNobody(t *testing.T) {
 
 // TestNewRefuses: what only a flag can allow, and what is taken.
 func TestNewRefuses(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, options{})
 	base := w.config(t, options{}, 1)
 	for want, change := range map[string]func(*gateway.Config){
@@ -90,6 +95,7 @@ func (w *world) services2(t *testing.T, match string) string {
 // TestDrain: a login that is under way when the gateway is asked to end still ends well, and meanwhile /readyz says
 // that nobody else should come.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, options{})
 	alice, g := w.person(t, 0), w.gateways[0]
 	begun := alice.navigate("/bff/login")
@@ -107,4 +113,43 @@ func TestDrain(t *testing.T) {
 		t.Errorf("the login in flight: %d %s", res.StatusCode, res.text)
 	}
 	must(t, <-g.ended)
+}
+
+// TestSecretsAreLeased: a secret may be a credential of the store's, which a broker leases to the gateway.
+func TestSecretsAreLeased(t *testing.T) {
+	t.Parallel()
+	leased := func(field string) func(*gateway.Config) {
+		return func(c *gateway.Config) {
+			c.Provider.Secret = strict.Ref{Scheme: "vault", Name: "gateway/client", Field: field}
+		}
+	}
+	w := newWorld(t, options{change: leased("secret")})
+	w.person(t, 0).login("alice")
+	w.start(t, w.config(t, options{change: leased("other")}, 1))
+	eve := w.person(t, 1)
+	back := eve.idp.Login(eve.navigate("/bff/login").Header.Get("Location"), "alice")
+	if res := eve.navigate("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusServiceUnavailable || eve.session() != "" {
+		t.Errorf("without its secret the gateway answers %d", res.StatusCode)
+	}
+}
+
+// TestNewRefusesServices that it could never serve.
+func TestNewRefusesServices(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	base := w.config(t, options{}, 1)
+	for want, change := range map[string]func(*gateway.Config){
+		"does not say brokers.audience": func(c *gateway.Config) { c.Brokers.Audience = "" },
+		"has no brokers.egress": func(c *gateway.Config) {
+			c.Services, c.Brokers.Egress = w.path("injected"), nil
+			must(t, os.MkdirAll(c.Services, 0o700))
+			w.write(t, "injected/a.yaml", "version: 1\nowner: t\nservices:\n  crm: { upstream: \"https://crm.test\", inject: { basic: { credential: c } }, match: /crm }\n")
+		},
+	} {
+		cfg := base
+		change(&cfg)
+		if _, err := gateway.New(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q, got %v", want, err)
+		}
+	}
 }

@@ -14,6 +14,7 @@ import (
 
 // TestConformance has the statements of the contract that the assembly itself answers for.
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	t.Run("OPS-1", testForwardedFor)
 	t.Run("OPS-2", testProviderIsVerified)
 	t.Run("OPS-3", testRefusals)

@@ -30,6 +30,7 @@ func (p *person) loggedOut() bool {
 
 // TestReplicas: a login may begin at one gateway, end at another and be over by a third.
 func TestReplicas(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, options{replicas: 3, redis: stack.StartRedis(t, stack.RedisOptions{})})
 	alice := w.person(t, 0)
 	begun := alice.navigate("/bff/login")
@@ -44,6 +45,7 @@ func TestReplicas(t *testing.T) {
 
 // TestSealingKeys: a key is replaced without a logout, and without a restart.
 func TestSealingKeys(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, options{redis: stack.StartRedis(t, stack.RedisOptions{})})
 	alice, bob := w.person(t, 0), w.person(t, 0)
 	alice.login("alice")
@@ -82,6 +84,7 @@ func (p *person) jwks() (ids []string) {
 // TestClientKeys: each replica proves itself with a key of its own, and serves the keys of all; one that comes
 // later is not ready before the provider can know its key.
 func TestClientKeys(t *testing.T) {
+	t.Parallel()
 	byKey := func(c *gateway.Config) { c.Provider.Auth, c.Provider.Secret = "private_key_jwt", strict.Ref{} }
 	client := openid.Client{
 		ID: "gateway", RedirectURIs: []string{origin + "/bff/callback"}, PostLogoutRedirectURIs: []string{origin + "/bff/logout/return"},

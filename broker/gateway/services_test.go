@@ -33,6 +33,7 @@ func (s *services) file() string {
 owner: test
 services:
   orders: { upstream: { url: %q, dial: [127.0.0.0/8] }, token: { bind: none }, match: "/orders/**" }
+  client: { vend: { credential: gateway/client } }
   items: { upstream: { url: %q, dial: [127.0.0.0/8] }, token: { bind: none }, user: { exchange: { audience: items-api } }, match: "/items/**" }
 `, s.orders.URL, s.items.URL)
 }

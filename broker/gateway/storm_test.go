@@ -50,6 +50,7 @@ func TestOneRefresh(t *testing.T) {
 
 // TestBackchannelLogout: the end of a session at the provider is the end of it at every gateway, of its streams too.
 func TestBackchannelLogout(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, options{replicas: 3, redis: stack.StartRedis(t, stack.RedisOptions{})})
 	alice := w.person(t, 0)
 	alice.login("alice")
@@ -69,6 +70,7 @@ func TestBackchannelLogout(t *testing.T) {
 
 // TestStreamsAreAskedToGo: a gateway that ends lets its streams go at once, and not after the grace.
 func TestStreamsAreAskedToGo(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, options{})
 	alice := w.person(t, 0)
 	alice.login("alice")

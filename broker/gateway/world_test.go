@@ -23,6 +23,7 @@ import (
 
 	"github.com/intercom-broker/intercom/broker"
 	"github.com/intercom-broker/intercom/broker/brokertest"
+	"github.com/intercom-broker/intercom/broker/credential"
 	"github.com/intercom-broker/intercom/broker/embedded/openid"
 	"github.com/intercom-broker/intercom/broker/gateway"
 	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
@@ -43,6 +44,7 @@ const (
 const policyCSV = `p, spiffe://intercom.test/gateway, admin, admin/policy, allow
 p, spiffe://intercom.test/gateway, call, service/**, allow
 p, spiffe://intercom.test/gateway, exchange, audience/*, allow
+p, spiffe://intercom.test/gateway, vend, credential/gateway/client, allow
 p, group:staff, call, service/orders/**, allow
 p, group:staff, call, service/items/**, allow
 p, group:staff, exchange, audience/orders, allow
@@ -103,7 +105,8 @@ func newWorld(t testing.TB, o options) *world {
 	w.idp = providertest.New(t, o.provider)
 	w.write(t, "idp.pem", certificateOf(t, w.idp))
 	w.services = newServices(t)
-	w.broker = brokertest.Start(t, brokertest.Options{Policy: policyCSV, Services: w.services.file(), Change: w.trustProvider(t)})
+	w.broker = brokertest.Start(t, brokertest.Options{Policy: policyCSV, Services: w.services.file(), Change: w.trustProvider(t),
+		Credentials: map[credential.Name]credential.Fields{"gateway/client": {"secret": secret.FromString("s3cret")}}})
 	w.ca.issue(t, dir, host)
 	for i := range max(o.replicas, 1) {
 		w.start(t, w.config(t, o, i))
