@@ -2,11 +2,11 @@ package gateway
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strings"
 
-	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/gateway/bff"
 	"github.com/intercom-broker/intercom/broker/gateway/login"
 	"github.com/intercom-broker/intercom/broker/gateway/logout"
@@ -34,7 +34,7 @@ func (g *Gateway) handler() http.Handler {
 		}
 		services.ServeHTTP(w, r)
 	}
-	return g.recover(g.transport(trust(g.cfg.TrustedProxies, http.HandlerFunc(dispatch))))
+	return recovered(g.parts.log(), g.transport(trust(g.cfg.TrustedProxies, http.HandlerFunc(dispatch))))
 }
 
 // secure is what every answer of our own says, until its handler says it better: nothing may be loaded or
@@ -61,18 +61,19 @@ func (g *Gateway) transport(next http.Handler) http.Handler {
 	})
 }
 
-// recover turns a panic, a mistake of ours, into a failure of the one request that met it.
-func (g *Gateway) recover(next http.Handler) http.Handler {
+// recovered turns a panic, a mistake of ours, into the failure of the one request that met it. Its answer may have
+// begun, so it is broken off: what is missing must not look whole.
+func recovered(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			v := recover()
-			if v == http.ErrAbortHandler { //nolint:errorlint,err113 // net/http compares it so
-				panic(v) // an answer that has begun is broken off
+			if v == nil {
+				return
 			}
-			if v != nil {
-				g.parts.log().Error("a handler panicked", "panic", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
-				fault.WriteProblem(w, fault.New(fault.Internal, "", "internal error"))
+			if v != http.ErrAbortHandler { //nolint:errorlint,err113 // net/http compares it so
+				log.ErrorContext(r.Context(), "a handler panicked", "panic", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
 			}
+			panic(http.ErrAbortHandler)
 		}()
 		next.ServeHTTP(w, r)
 	})

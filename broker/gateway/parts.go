@@ -163,7 +163,7 @@ func (p *parts) openServices(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	rules := []route.Rule{p.cfg.refuseUnreachable}
+	rules := []route.Rule{p.cfg.RefuseUnserved}
 	if !p.cfg.Unsafe.PlaintextUpstreams {
 		rules = append(rules, RefusePlaintext)
 	}

@@ -22,14 +22,17 @@ func (w *world) person(t testing.TB, replica int) *person {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	must(t, err)
+	transport := w.transport(replica)
+	t.Cleanup(transport.CloseIdleConnections) // before the gateway ends, which waits a second for HTTP/2
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &person{t, w, w.idp.Browser(t), &http.Client{Transport: w.transport(replica), Jar: jar, CheckRedirect: stay}}
+	return &person{t, w, w.idp.Browser(t), &http.Client{Transport: transport, Jar: jar, CheckRedirect: stay}}
 }
 
 // at is the same person, whose next requests come to another replica.
 func (p *person) at(replica int) *person {
-	other := *p
-	other.http = &http.Client{Transport: p.w.transport(replica), Jar: p.http.Jar, CheckRedirect: p.http.CheckRedirect}
+	other, transport := *p, p.w.transport(replica)
+	p.t.Cleanup(transport.CloseIdleConnections)
+	other.http = &http.Client{Transport: transport, Jar: p.http.Jar, CheckRedirect: p.http.CheckRedirect}
 	return &other
 }
 

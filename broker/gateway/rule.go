@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"strings"
+
 	"github.com/intercom-broker/intercom/broker/service"
 	"github.com/intercom-broker/intercom/broker/strict"
 )
@@ -18,8 +20,14 @@ func RefusePlaintext(s *service.Service) *strict.Error {
 	return nil
 }
 
-// refuseUnreachable is a [route.Rule]: a service whose credential cannot be had would fail at every request.
-func (c *Config) refuseUnreachable(s *service.Service) *strict.Error {
+// RefuseUnserved is a [route.Rule]: a service whose credential cannot be had would fail at every request, and what
+// matches below the prefix is never asked for.
+func (c *Config) RefuseUnserved(s *service.Service) *strict.Error {
+	for _, m := range s.Browser.Matches {
+		if strings.HasPrefix(m.Path+"/", c.prefix()+"/") {
+			return s.RefuseAt(m.Pos, "match: %s is below %s, where the gateway's own paths are", m.Path, c.prefix())
+		}
+	}
 	switch {
 	case s.Browser.User.Kind == service.UserMint && c.Brokers.Audience == "":
 		return s.RefuseAt(s.Pos, "a broker mints the user's token for it, and the gateway's file does not say brokers.audience, for which the user's own is exchanged before")

@@ -51,6 +51,6 @@ func tableOf(t *together) error {
 	for _, o := range t.gateway.Origins {
 		hosts = append(hosts, route.Origin{URL: o.URL}.Host())
 	}
-	_, err := route.New(t.catalog, hosts)
+	_, err := route.New(t.catalog, hosts, t.gateway.RefuseUnserved)
 	return err
 }
