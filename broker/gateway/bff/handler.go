@@ -186,10 +186,11 @@ func (v *visit) lead(path string) error {
 	return fault.New(fault.NotFound, "route_unknown", "nothing is served here")
 }
 
-// check asks policy, for the gateway and for the user in one decision.
+// check asks policy, for the gateway and for the user in one decision. What is for everybody and gets nothing of
+// the user is not asked about the user: who is logged in may what nobody in particular may.
 func (v *visit) check() (err error) {
-	p := identity.Principal{Workload: v.Self()}
-	if v.who != nil {
+	p, b := identity.Principal{Workload: v.Self()}, v.route.Service.Browser
+	if v.who != nil && (!b.Require.Anonymous || b.User.Kind != service.UserNone) {
 		p.User = userOf(*v.who)
 	}
 	resource := policy.Entity{Type: "service", ID: v.route.Service.Name + "/" + v.r.Method + v.path}

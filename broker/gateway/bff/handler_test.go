@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/gateway/bff"
 	"github.com/intercom-broker/intercom/broker/gateway/session"
 )
@@ -134,5 +135,40 @@ func TestEnded(t *testing.T) {
 	}
 	if s := b.state(); s.Authenticated || s.Reason != "session_revoked" {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestForEverybody: who is logged in may see what nobody in particular may, and it gets nothing of the user.
+func TestForEverybody(t *testing.T) {
+	w := newWorld(t)
+	for i, b := range []*tab{w.tab(t), w.alice(t), w.tab(t).logIn("bob")} {
+		if res := b.navigate("/page/"); res.StatusCode != http.StatusOK {
+			t.Errorf("%d: %d %s", i, res.StatusCode, res.text)
+		}
+		if got := w.last(t, i+1).Header; got.Get("Authorization") != "" || got.Get("Cookie") != "" {
+			t.Errorf("%d: %v", i, got)
+		}
+	}
+}
+
+// TestMintFails: what the broker says of our own exchange is no word about the browser's request, but for policy's.
+func TestMintFails(t *testing.T) {
+	w := newWorld(t)
+	b := w.alice(t)
+	for _, c := range []struct {
+		said   error
+		status int
+		code   string
+	}{
+		{fault.New(fault.InvalidRequest, "SUBJECT_TOKEN_INVALID", "no"), http.StatusBadGateway, "token_exchange_failed"},
+		{fault.New(fault.InvalidTarget, "TARGET_UNKNOWN", "no"), http.StatusBadGateway, "token_exchange_failed"},
+		{fault.New(fault.Unauthenticated, "SVID_ENDED", "no"), http.StatusBadGateway, "token_exchange_failed"},
+		{fault.New(fault.Denied, "POLICY_DENIED", "no"), http.StatusForbidden, "POLICY_DENIED"},
+		{fault.New(fault.Unavailable, "BROKER_AWAY", "no"), http.StatusServiceUnavailable, "BROKER_AWAY"},
+	} {
+		w.refuse = c.said
+		if res := b.fetch(http.MethodGet, "/orders/1"); res.StatusCode != c.status || res.code() != c.code {
+			t.Errorf("%v: %d %s", c.said, res.StatusCode, res.text)
+		}
 	}
 }

@@ -163,7 +163,11 @@ func (v *visit) minted(ctx context.Context, audience string) (secret.Value, erro
 	}
 	key := tokenKey{v.who.Hash, v.who.Subject, "mint", audience, ""}
 	return v.tokens.get(ctx, v.now(), key, func(ctx context.Context) (secret.Value, time.Time, error) {
-		return v.Mint(ctx, audience, subject)
+		token, end, err := v.Mint(ctx, audience, subject)
+		if err != nil && fault.KindOf(err) != fault.Denied {
+			err = refusedExchange(err)
+		}
+		return token, end, err
 	})
 }
 

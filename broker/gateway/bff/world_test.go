@@ -60,6 +60,7 @@ services:
   strong: { upstream: UP, token: { bind: none }, match: "/strong/**", require: { acr: [gold] } }
   scoped: { upstream: UP, token: { bind: none }, match: "/scoped/**", require: { scopes: [root] } }
   public: { upstream: UP, token: { bind: none }, match: { path: "/public/**", methods: [GET] }, require: { login: false } }
+  page: { upstream: UP, token: { bind: none }, match: "/page/**", require: { login: false }, user: none }
   held: { upstream: UP, inject: { basic: { credential: crm/login } }, match: "/held/**" }
 `
 
@@ -74,6 +75,7 @@ type world struct {
 	mu      sync.Mutex
 	arrived []*http.Request
 	mints   []string
+	refuse  error // what the broker says instead
 	answer  http.HandlerFunc
 }
 
@@ -143,6 +145,9 @@ func (w *world) point(t testing.TB) *pep.Point {
 func (w *world) mint(_ context.Context, audience string, subject secret.Value) (secret.Value, time.Time, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.refuse != nil {
+		return secret.Value{}, time.Time{}, w.refuse
+	}
 	w.mints = append(w.mints, string(subject.Reveal()))
 	return secret.FromString(fmt.Sprintf("minted for %s %d %x", audience, len(w.mints), sha256.Sum256(subject.Reveal()))[:60]), time.Now().Add(5 * time.Minute), nil
 }

@@ -43,13 +43,15 @@ func (w *World) Check(ctx context.Context, out io.Writer) bool {
 func (w *World) steps() []step {
 	return []step{
 		{"a go-spiffe client gets its SVID from the socket", w.checkWorkloadAPI},
-		{"broker and sidecar say that they are ready", w.checkReady},
+		{"broker, sidecar and gateway say that they are ready", w.checkReady},
 		{"orders → inventory with a minted token", w.checkToken},
 		{"orders → crm with the password put in on the way", w.checkInject},
 		{"orders calls both through its sidecar", w.checkOrders},
 		{"a token for the application, asked of the sidecar", w.checkTokenAPI},
 		{"a web page on this machine is refused", w.checkForeignPage},
 		{"DELETE at crm is denied, and explained", w.checkDenied},
+		{"a browser logs in, calls and logs out", w.checkBrowser},
+		{"bob logs in too, and is not of the group", w.checkGroups},
 		{"the emergency switch denies at once", w.checkDenyNow},
 		{"the audit log verifies", w.checkAudit},
 	}
@@ -113,12 +115,12 @@ func (w *World) wants(ctx context.Context, want want, method, url string, header
 }
 
 func (w *World) checkReady(ctx context.Context) (string, error) {
-	for _, admin := range []string{w.Admin, w.SidecarAdmin} {
+	for _, admin := range []string{w.Admin, w.SidecarAdmin, w.GatewayAdmin} {
 		if _, err := w.wants(ctx, want{http.StatusOK, ""}, http.MethodGet, "http://"+admin+"/readyz"); err != nil {
 			return "", err
 		}
 	}
-	return w.Admin + ", " + w.SidecarAdmin, nil
+	return w.Admin + ", " + w.SidecarAdmin + ", " + w.GatewayAdmin, nil
 }
 
 func (w *World) checkToken(ctx context.Context) (string, error) {

@@ -23,6 +23,8 @@ func (w *World) Page(out io.Writer) {
 		{"broker, web (keys, metadata)", w.Issuer},
 		{"broker, admin", "http://" + w.Admin + "/metrics"},
 		{"sidecar of orders", w.Sidecar},
+		{"gateway, for browsers", w.Gateway},
+		{"OpenID provider", w.Provider},
 		{"orders, the caller", w.Orders + "/orders"},
 		{"inventory, wants a token", "http://" + w.Inventory + "/items"},
 		{"crm, wants a password", "http://" + w.CRM + "/customers"},
@@ -32,6 +34,7 @@ func (w *World) Page(out io.Writer) {
 	if w.Sidecar != "http://"+usualSidecar {
 		fmt.Fprintf(out, "\n  %s\n", p.Warn("The sidecar is not at "+usualSidecar+", which is taken or was not asked for: use the addresses below."))
 	}
+	fmt.Fprintf(out, "\n%s\n  %s\n  %s\n", p.Bold("Open in a browser"), p.Command(w.Gateway), p.Dim("# log in as alice or bob, call two services, log out; the password is the name"))
 	tool := Tool()
 	fmt.Fprintf(out, "\n%s\n", p.Bold("Try, in another terminal"))
 	for _, try := range [][2]string{

@@ -3,6 +3,7 @@ package dev
 import (
 	"context"
 	"crypto/subtle"
+	_ "embed" // the page
 	"encoding/json"
 	"fmt"
 	"io"
@@ -22,9 +23,12 @@ type demo struct {
 	bound   net.Listener
 }
 
-func newDemo(ctx context.Context, name string, h http.Handler) (*demo, error) {
+// anywhere is a free port on loopback.
+const anywhere = "127.0.0.1:0"
+
+func newDemo(ctx context.Context, name, address string, h http.Handler) (*demo, error) {
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	l, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
@@ -40,6 +44,11 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// portalPage holds no token; what it does goes through the gateway.
+//
+//go:embed portal.html
+var portalPage string
 
 func reply(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")

@@ -36,6 +36,11 @@ type Config struct {
 	// Sidecar is the address of the sidecar beside orders; empty means 127.0.0.1:4140, or a free port
 	// when that is taken.
 	Sidecar string
+	// Gateway is the address of the gateway, on loopback; empty means 127.0.0.1:8480, or a free port when that is
+	// taken.
+	Gateway string
+	// Frontend is the URL of a server on this machine that the gateway shows at its root in place of our page.
+	Frontend string
 	// Alerts is where the broker's errors are shown beside its log; nil means nowhere.
 	Alerts io.Writer
 }
@@ -47,8 +52,13 @@ type World struct {
 	// Issuer is the web door, Sidecar and Orders are URLs; the others are host:port.
 	Issuer, Sidecar, Orders             string
 	Mesh, Egress, Admin, Inventory, CRM string
-	SidecarAdmin                        string
+	SidecarAdmin, GatewayAdmin          string
+	// Gateway and Provider are the URLs that a browser opens.
+	Gateway, Provider string
 
+	domain    *embedded.Domain
+	portal    string // where our page is served
+	own       string // the server to show in its place
 	alerts    io.Writer
 	temporary bool
 	stop      context.CancelFunc
@@ -71,7 +81,7 @@ func Start(ctx context.Context, cfg Config) (_ *World, err error) {
 			err = errors.Join(err, w.Close())
 		}
 	}()
-	for _, step := range []func(context.Context) error{w.startDomain, w.startDemos, w.writeFiles, w.startBroker, w.startSidecar} {
+	for _, step := range []func(context.Context) error{w.startDomain, w.startDemos, w.startProvider, w.writeFiles, w.startBroker, w.startSidecar, w.startGateway} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -80,7 +90,10 @@ func Start(ctx context.Context, cfg Config) (_ *World, err error) {
 }
 
 func newWorld(cfg Config) (w *World, err error) {
-	w = &World{Dir: cfg.Dir, temporary: cfg.Dir == "", alerts: io.Discard}
+	if err := checkFrontend(cfg.Frontend); err != nil {
+		return nil, err
+	}
+	w = &World{Dir: cfg.Dir, temporary: cfg.Dir == "", alerts: io.Discard, own: cfg.Frontend}
 	if cfg.Alerts != nil {
 		w.alerts = alerts{cfg.Alerts}
 	}
@@ -94,7 +107,8 @@ func newWorld(cfg Config) (w *World, err error) {
 	if w.Dir, err = filepath.Abs(w.Dir); err != nil {
 		return nil, err
 	}
-	w.Sidecar = "http://" + sidecarAddress(cfg.Sidecar)
+	w.Sidecar = "http://" + addressFor(cfg.Sidecar, usualSidecar)
+	w.Gateway, w.Provider = localhost(addressFor(cfg.Gateway, usualGateway)), localhost(freeAddress())
 	return w, nil
 }
 
@@ -120,15 +134,15 @@ func own(dir string) error {
 // usualSidecar is the address that all examples name.
 const usualSidecar = "127.0.0.1:4140"
 
-// sidecarAddress is the usual one, where it is free.
-func sidecarAddress(want string) string {
+// addressFor is the wanted one, or the usual one where that is free.
+func addressFor(want, usual string) string {
 	switch {
 	case strings.HasSuffix(want, ":0"):
 		return freeAddress()
 	case want != "":
 		return want
 	}
-	if l, err := net.Listen("tcp", usualSidecar); err == nil {
+	if l, err := net.Listen("tcp", usual); err == nil {
 		l.Close()
 		return l.Addr().String()
 	}
@@ -168,13 +182,14 @@ func (w *World) socket(workload string) string {
 }
 
 // workloads have a Workload API each. The operator is the person at the keyboard.
-var workloads = [...]string{"broker", "orders", "operator"}
+var workloads = [...]string{"broker", "orders", "gateway", "operator"}
 
 func (w *World) startDomain(ctx context.Context) error {
 	domain, err := embedded.New(embedded.Config{})
 	if err != nil {
 		return err
 	}
+	w.domain = domain
 	for _, name := range workloads {
 		api, err := domain.Listen(filepath.Join(w.Dir, name+".sock"), domain.ID("/"+name))
 		if err != nil {
@@ -196,9 +211,10 @@ func (w *World) startDemos(ctx context.Context) error {
 		demo func() (*demo, error)
 		at   *string
 	}{
-		{"inventory", func() (*demo, error) { return newDemo(ctx, "inventory", inventory(w.Issuer)) }, &w.Inventory},
-		{"crm", func() (*demo, error) { return newDemo(ctx, "crm", crm(crmUser, password)) }, &w.CRM},
-		{"orders", func() (*demo, error) { return newDemo(ctx, "orders", orders(w.Sidecar)) }, &w.Orders},
+		{"inventory", func() (*demo, error) { return newDemo(ctx, "inventory", anywhere, inventory(w.Issuer)) }, &w.Inventory},
+		{"crm", func() (*demo, error) { return newDemo(ctx, "crm", anywhere, crm(crmUser, password)) }, &w.CRM},
+		{"orders", func() (*demo, error) { return newDemo(ctx, "orders", anywhere, orders(w.Sidecar)) }, &w.Orders},
+		{"portal", func() (*demo, error) { return newDemo(ctx, "portal", anywhere, portal()) }, &w.portal},
 	} {
 		service, err := d.demo()
 		if err != nil {
@@ -256,10 +272,22 @@ services:
   inventory:
     upstream: { url: "http://` + w.Inventory + `", dial: [127.0.0.0/8] }
     token: { audience: inventory, bind: none }
+    # Browsers reach it below /inventory, logged in, with a token of which the user is the subject.
+    match: /inventory/**
+    pass: { strip: /inventory }
   # The broker puts user and password into the request; orders never sees them.
   crm:
     upstream: { url: "http://` + w.CRM + `", dial: [127.0.0.0/8] }
     inject: { basic: { credential: crm/login } }
+    match: /crm/**
+    pass: { strip: /crm }
+  # The page, for everybody. It gets nothing of the user.
+  portal:
+    upstream: { url: "` + w.frontend() + `", dial: [127.0.0.0/8, "::1/128"] }
+    token: { bind: none }
+    match: /**
+    require: { login: false }
+    user: none
 `
 }
 
@@ -290,8 +318,13 @@ func (w *World) brokerConfig(log io.Writer) (broker.Config, error) {
 	if err != nil {
 		return broker.Config{}, err
 	}
+	provider, err := url.Parse(w.Provider)
+	if err != nil {
+		return broker.Config{}, err
+	}
 	return broker.Config{
 		Version: 1, Issuer: strict.URL{URL: *issuer},
+		Issuers:   []broker.OpenIDIssuer{{URL: strict.URL{URL: *provider}, Audience: []string{brokerAudience}}},
 		Identity:  broker.Identity{Socket: w.socket("broker")},
 		Listen:    broker.Listen{Mesh: "127.0.0.1:0", Egress: "127.0.0.1:0", Admin: "127.0.0.1:0", Web: broker.Web{Address: issuer.Host}},
 		Policy:    w.path("policy"),
@@ -338,11 +371,11 @@ func (w *World) sidecarConfig(address string, log io.Writer) sidecar.Config {
 	}
 }
 
-// ready waits until broker and sidecar say that they are.
+// ready waits until all say that they are.
 func (w *World) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	for _, admin := range []string{w.Admin, w.SidecarAdmin} {
+	for _, admin := range []string{w.Admin, w.SidecarAdmin, w.GatewayAdmin} {
 		if err := w.eventually(ctx, http.StatusOK, "http://"+admin+"/readyz"); err != nil {
 			return err
 		}
