@@ -1,17 +1,20 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strings"
 
+	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/gateway/bff"
 	"github.com/intercom-broker/intercom/broker/gateway/login"
 	"github.com/intercom-broker/intercom/broker/gateway/logout"
 	"github.com/intercom-broker/intercom/broker/gateway/route"
 	"github.com/intercom-broker/intercom/broker/gateway/session"
+	"github.com/intercom-broker/intercom/broker/hygiene"
 )
 
 // handler is the front door: our own paths below the prefix, and the services everywhere else.
@@ -24,17 +27,34 @@ func (g *Gateway) handler() http.Handler {
 	}
 	services := g.services()
 	services.Mount(own)
+	ours := canonical(own)
 	prefix := g.cfg.prefix() + "/"
 	dispatch := func(w http.ResponseWriter, r *http.Request) {
 		// Not by one ServeMux: it would redirect a service's request to what it takes for a cleaner path.
 		if strings.HasPrefix(r.URL.Path, prefix) {
 			secure(w.Header())
-			own.ServeHTTP(w, r)
+			ours.ServeHTTP(w, r)
 			return
 		}
 		services.ServeHTTP(w, r)
 	}
 	return recovered(g.parts.log(), g.transport(trust(g.cfg.TrustedProxies, http.HandlerFunc(dispatch))))
+}
+
+// canonical refuses what has more than one reading, as the way to the services does by itself. ServeMux would lead
+// a path with dots to another one, and with 307, which repeats a body.
+func canonical(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := hygiene.CheckRequest(r)
+		switch {
+		case errors.Is(err, hygiene.ErrMethod):
+			http.Error(w, "the method is not served here", http.StatusMethodNotAllowed)
+		case err != nil:
+			fault.WriteProblem(w, fault.New(fault.InvalidRequest, "request_refused", err.Error()))
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
 }
 
 // secure is what every answer of our own says, until its handler says it better: nothing may be loaded or
