@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -128,4 +129,30 @@ func (s *stream) ends(t testing.TB, name int) {
 		t.Errorf("stream %d is still open", name)
 		s.stop()
 	}
+}
+
+// TestStoreFrozen: while nobody can say who is logged in, everybody is told to come again; nobody is sent to log in,
+// and nobody is served from memory for longer than the bound says.
+func TestStoreFrozen(t *testing.T) {
+	t.Parallel()
+	redis := stack.StartRedis(t, stack.RedisOptions{})
+	w := newWorld(t, options{redis: redis})
+	alice := w.person(t, 0)
+	alice.login("alice")
+	must(t, redis.Pause())
+	eventually(t, "the store counts as down", func() bool {
+		return alice.fetch(http.MethodGet, "/orders/1").StatusCode == http.StatusServiceUnavailable
+	})
+	for _, res := range []answer{
+		alice.fetch(http.MethodGet, "/orders/1"), alice.navigate("/orders/1"), alice.fetch(http.MethodGet, "/bff/session"), alice.navigate("/bff/login"),
+	} {
+		if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: %d %v", res.Request.URL, res.StatusCode, res.Header)
+		}
+	}
+	if status, text := w.gateways[0].readyz(t); status != http.StatusServiceUnavailable || !strings.Contains(text, "sessions") {
+		t.Errorf("readyz: %d %s", status, text)
+	}
+	must(t, redis.Resume())
+	eventually(t, "alice is served again", func() bool { return alice.fetch(http.MethodGet, "/orders/1").StatusCode == http.StatusOK })
 }
