@@ -31,7 +31,7 @@ type secrets struct {
 }
 
 type lease struct {
-	fields map[string][]byte
+	fields map[string]secret.Value
 	renew  time.Time
 }
 
@@ -80,7 +80,10 @@ func (s *secrets) leased(ctx context.Context, ref strict.Ref) (secret.Value, err
 		if err != nil {
 			return secret.Value{}, fmt.Errorf("credential %s: %w", ref.Name, err)
 		}
-		l = lease{fields: got.GetCredential().GetFields(), renew: got.GetCredential().GetRenewAfter().AsTime()}
+		l = lease{fields: map[string]secret.Value{}, renew: got.GetCredential().GetRenewAfter().AsTime()}
+		for name, value := range got.GetCredential().GetFields() {
+			l.fields[name] = secret.New(value)
+		}
 		if s.held == nil {
 			s.held = map[string]lease{}
 		}
@@ -90,7 +93,7 @@ func (s *secrets) leased(ctx context.Context, ref strict.Ref) (secret.Value, err
 	if !ok {
 		return secret.Value{}, fmt.Errorf("credential %s has no field %q", ref.Name, ref.Field)
 	}
-	return secret.New(bytes.Clone(value)), nil
+	return value, nil
 }
 
 // keyBytes is what an AES-256 key has.
