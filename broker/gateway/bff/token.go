@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
@@ -227,13 +228,9 @@ func (t *tokens) get(ctx context.Context, now time.Time, key tokenKey, trade fun
 	}
 }
 
-// String is one for each key: lengths keep two apart that join alike.
+// String is one for each key: quotes keep two apart that join alike.
 func (k tokenKey) String() string {
-	data, err := json.Marshal([]string{k.session.String(), k.subject, k.how, k.audience, k.scope})
-	if err != nil {
-		panic("bff: internal error: strings do not encode: " + err.Error())
-	}
-	return string(data)
+	return fmt.Sprintf("%s %q %q %q %q", k.session, k.subject, k.how, k.audience, k.scope)
 }
 
 func (t *tokens) keep(key tokenKey, k keptToken) {
