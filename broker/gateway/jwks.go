@@ -34,12 +34,13 @@ const (
 type clientKeys struct {
 	own   *provider.Assertions
 	store *kv.Client // nil: there is no other replica
-	ready time.Time  // when our first key signs
+	vouch *voucher
+	ready time.Time // when our first key signs
 }
 
 // openClientKeys makes a key and publishes it.
-func openClientKeys(ctx context.Context, store *kv.Client) (*clientKeys, error) {
-	k := &clientKeys{store: store}
+func openClientKeys(ctx context.Context, store *kv.Client, vouch *voucher) (*clientKeys, error) {
+	k := &clientKeys{store: store, vouch: vouch}
 	others, err := k.others(ctx)
 	if err != nil {
 		return nil, err
@@ -92,7 +93,7 @@ func (k *clientKeys) publish(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		add := k.store.B().Zadd().Key(keysKey).ScoreMember().ScoreMember(float64(now.Add(announced).UnixMilli()), string(text)).Build()
+		add := k.store.B().Zadd().Key(keysKey).ScoreMember().ScoreMember(float64(now.Add(announced).UnixMilli()), k.vouch.sign(string(text))).Build()
 		if _, err := k.store.Do(ctx, add); err != nil {
 			return err
 		}
@@ -118,9 +119,10 @@ func (k *clientKeys) others(ctx context.Context) (keys []jose.JSONWebKey, err er
 	if err != nil {
 		return nil, err
 	}
-	for _, text := range texts {
+	for _, signed := range texts {
 		var key jose.JSONWebKey
-		if json.Unmarshal([]byte(text), &key) == nil && key.Valid() && key.IsPublic() {
+		text, ours := k.vouch.open(signed)
+		if ours && json.Unmarshal([]byte(text), &key) == nil && key.Valid() && key.IsPublic() {
 			keys = append(keys, key)
 		}
 	}

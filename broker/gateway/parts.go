@@ -52,6 +52,7 @@ type parts struct {
 	pages     *page.Pages
 	keys      []secret.Value
 	ring      *session.Ring // nil in memory
+	vouch     voucher
 	store     session.Shared
 	logins    login.Store
 	own       *clientKeys // nil where the provider has no use for them

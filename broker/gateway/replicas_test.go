@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +103,10 @@ func TestClientKeys(t *testing.T) {
 		t.Errorf("ready after %v, before the provider can know the key", waited)
 	}
 	w.person(t, 1).login("bob")
+	forged := `{"kty":"EC","crv":"P-256","kid":"forged","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}`
+	for _, member := range []string{forged, "." + forged, "x." + forged} {
+		redis.Call(t, "ZADD", "ic:jwks", strconv.FormatInt(time.Now().Add(time.Minute).UnixMilli(), 10), member)
+	}
 	first, second := w.person(t, 0).jwks(), w.person(t, 1).jwks()
 	if len(first) != 2 || !slices.Equal(first, second) {
 		t.Errorf("the gateways serve %q and %q", first, second)

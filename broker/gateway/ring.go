@@ -46,5 +46,6 @@ func (p *parts) reloadKeys(ctx context.Context) {
 		return
 	}
 	p.keys = keys
+	p.vouch.set(keys)
 	p.log().InfoContext(ctx, "other sealing keys are in force", "keys", len(keys))
 }

@@ -25,6 +25,7 @@ func (p *parts) openStore(ctx context.Context) error {
 		return err
 	}
 	p.keys, p.ring, p.store = opened.keys, opened.ring, opened.store
+	p.vouch.set(p.keys)
 	p.onClose(opened.store.Close)
 	plain, err := kv.Open(*s.Redis, opened.dial)
 	if err != nil {
@@ -73,7 +74,7 @@ func (p *parts) openKeys(ctx context.Context, store *kv.Client) (err error) {
 	if !p.cfg.Provider.offersKey() {
 		return nil
 	}
-	if p.own, err = openClientKeys(ctx, store); err != nil {
+	if p.own, err = openClientKeys(ctx, store, &p.vouch); err != nil {
 		return fmt.Errorf("provider: publishing our key: %w", err)
 	}
 	p.followers = append(p.followers, p.own.Run)
