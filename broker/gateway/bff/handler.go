@@ -19,7 +19,6 @@ import (
 	"github.com/intercom-broker/intercom/broker/hygiene"
 	"github.com/intercom-broker/intercom/broker/identity"
 	"github.com/intercom-broker/intercom/broker/pep"
-	"github.com/intercom-broker/intercom/broker/policy"
 	"github.com/intercom-broker/intercom/broker/secret"
 	"github.com/intercom-broker/intercom/broker/service"
 )
@@ -46,8 +45,11 @@ type Handler struct {
 	Inject http.RoundTripper
 	// Cookie names an origin's session cookie.
 	Cookie func(route.Origin) string
-	// Forget takes an origin's session cookie back.
+	// Forget takes an origin's session cookie back, when the session has expired.
 	Forget func(http.ResponseWriter, route.Origin)
+	// Trusted reports whether a request comes straight from a proxy whose word counts, which may ask on behalf of
+	// browsers ([Handler.Mount], /authz); nil trusts nobody.
+	Trusted func(*http.Request) bool
 	// Prefix is where the gateway's own paths begin; empty means /bff.
 	Prefix string
 	// Claims are the claims that a page may see.
@@ -60,6 +62,7 @@ type Handler struct {
 	Now func() time.Time
 
 	tokens tokens
+	reads  pep.Often
 }
 
 func (h *Handler) prefix() string { return cmp.Or(h.Prefix, "/bff") }
@@ -110,15 +113,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve goes the way of a request. What it returns was not answered yet.
 func (v *visit) serve() error {
-	// 1. What is asked for.
-	path, err := hygiene.CheckRequest(v.r)
-	if errors.Is(err, hygiene.ErrMethod) {
-		return fault.New(fault.Unsupported, ReasonMethod, err.Error())
-	} else if err != nil {
-		return fault.New(fault.InvalidRequest, "request_refused", err.Error())
-	}
-	// 2. Where to.
-	if err := v.lead(path); err != nil {
+	// 1. and 2. What is asked for, and where to.
+	if err := v.lead(); err != nil {
 		return err
 	}
 	// 3. May it be asked?
@@ -126,9 +122,19 @@ func (v *visit) serve() error {
 		Preflight(v.w, v.r, v.origin, methods(v.route.Match))
 		return nil
 	}
+	// 4. to 7. May they?
+	if err := v.admit(); err != nil {
+		return v.turnAway(err)
+	}
+	return v.act()
+}
+
+// admit finds out who is asking, and whether they may. Only who is not logged in, or not well enough, is
+// Unauthenticated.
+func (v *visit) admit() error {
 	// 4. Who is asking?
 	if err := v.enter(); err != nil {
-		return v.turnAway(err)
+		return err
 	}
 	// 5. From where?
 	if v.who != nil {
@@ -138,13 +144,10 @@ func (v *visit) serve() error {
 	}
 	// 6. What does the route require?
 	if err := v.require(v.route.Service.Browser.Require); err != nil {
-		return v.turnAway(err)
-	}
-	// 7. May they?
-	if err := v.check(); err != nil {
 		return err
 	}
-	return v.act()
+	// 7. May they?
+	return v.check()
 }
 
 // act does what was allowed, and records what became of it.
@@ -165,8 +168,16 @@ func (v *visit) act() error {
 	return nil
 }
 
-// lead names the route.
-func (v *visit) lead(path string) error {
+// lead names the path and the route.
+func (v *visit) lead() error {
+	// 1. What is asked for, in the one form that is decided on and forwarded.
+	path, err := hygiene.CheckRequest(v.r)
+	if errors.Is(err, hygiene.ErrMethod) {
+		return fault.New(fault.Unsupported, ReasonMethod, err.Error())
+	} else if err != nil {
+		return fault.New(fault.InvalidRequest, "request_refused", err.Error())
+	}
+	// 2. Where to.
 	if v.origin.URL == "" {
 		return fault.New(fault.NotFound, "origin_unknown", "this host is none of ours")
 	}
@@ -184,23 +195,6 @@ func (v *visit) lead(path string) error {
 		return fault.New(fault.Unsupported, ReasonMethod, "the method is not served here")
 	}
 	return fault.New(fault.NotFound, "route_unknown", "nothing is served here")
-}
-
-// check asks policy, for the gateway and for the user in one decision. What is for everybody and gets nothing of
-// the user is not asked about the user: who is logged in may what nobody in particular may.
-func (v *visit) check() (err error) {
-	p, b := identity.Principal{Workload: v.Self()}, v.route.Service.Browser
-	if v.who != nil && (!b.Require.Anonymous || b.User.Kind != service.UserNone) {
-		p.User = userOf(*v.who)
-	}
-	resource := policy.Entity{Type: "service", ID: v.route.Service.Name + "/" + v.r.Method + v.path}
-	v.grant, err = v.Point.Check(identity.NewContext(v.r.Context(), p), policy.ActionCall, resource)
-	if fault.KindOf(err) == fault.Denied && err != nil {
-		e := *fault.From(err)
-		e.Reason = ReasonPolicy
-		return &e
-	}
-	return err
 }
 
 // require holds what the route's file asks of the session.

@@ -21,6 +21,7 @@ func (h *Handler) Mount(mux *http.ServeMux) {
 	} {
 		mux.HandleFunc(h.prefix()+path, func(w http.ResponseWriter, r *http.Request) { h.at(w, r, own) })
 	}
+	mux.HandleFunc(h.prefix()+"/authz", h.authz)
 }
 
 // own is one path of ours: a method, and what it does for the browser of an origin.

@@ -33,10 +33,21 @@ func (h *Handler) find(r *http.Request, o route.Origin) (id session.ID, who *ses
 // has ended; but not when nobody can say, since its service might then be told the wrong thing.
 func (v *visit) enter() (err error) {
 	v.id, v.who, v.held, err = v.find(v.r, v.origin)
-	if v.route.Service.Browser.Require.Anonymous && fault.KindOf(err) == fault.Unauthenticated {
-		return nil
+	if fault.KindOf(err) == fault.Unauthenticated && err != nil {
+		if v.route.Service.Browser.Require.Anonymous {
+			return nil
+		}
+		v.drop(err)
 	}
 	return err
+}
+
+// drop takes back the cookie of a session that expired. After a logout there is a new one soon, and an answer that
+// comes late must not take that.
+func (v *visit) drop(err error) {
+	if v.Forget != nil && codeOf(err) == session.CodeExpired {
+		v.Forget(v.w, v.origin)
+	}
 }
 
 // turnAway answers who must log in, or log in better. A navigation is led there; a script is told, because a

@@ -45,6 +45,7 @@ p, group:staff, call, service/strong/**, allow
 p, group:staff, call, service/scoped/**, allow
 p, group:staff, call, service/held/**, allow
 p, group:staff, call, service/orders/*/orders/secret, deny
+p, group:staff, call, service/orders/*/orders/vault/, deny
 `
 
 // files are the services; UP is where the upstream is.
@@ -108,7 +109,7 @@ func newWorld(t testing.TB) *world {
 	origins := route.Origins{{URL: "https://icom.test", CORS: []string{"https://app.test"}, Frames: []string{"https://portal.test"}}, {URL: "https://app.test"}}
 	w.Handler = &bff.Handler{
 		Origins: origins, Table: w.table(t, origins), Sessions: sessions, Provider: p, Pages: pages, Proxy: upstream.NewProxy(upstream.New(upstream.Config{})),
-		Point: w.point(t), Mint: w.mint, BrokerAudience: "intercom", Inject: played{w}, Cookie: login.Cookie, Draining: w.drain,
+		Point: w.point(t), Mint: w.mint, BrokerAudience: "intercom", Inject: played{w}, Cookie: login.Cookie, Forget: login.Forget, Draining: w.drain,
 		Self: func() identity.Workload {
 			return identity.Workload{ID: spiffeid.RequireFromString("spiffe://a.test/gateway"), Proof: identity.ByX509SVID, NotAfter: time.Now().Add(time.Hour)}
 		},

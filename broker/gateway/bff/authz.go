@@ -1,0 +1,72 @@
+package bff
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/outbound"
+	"github.com/intercom-broker/intercom/broker/pep"
+)
+
+// ReasonPeer is the reason of an /authz that no trusted proxy asked.
+const ReasonPeer = "peer_not_trusted"
+
+// authz answers a proxy whether it may carry a browser's request to a service: 200, 401 or 403, which is all that
+// such proxies understand, and 503 where nobody can say. It redirects nobody: the proxy has the browser.
+func (h *Handler) authz(w http.ResponseWriter, r *http.Request) {
+	private(w.Header())
+	v := &visit{Handler: h, w: w, r: r}
+	err := v.ask()
+	if err == nil {
+		v.grant.Done(pep.Outcome{})
+		w.Header().Set(fault.DecisionHeader, v.grant.ID)
+		w.WriteHeader(http.StatusOK)
+		return
+	}
+	outbound.AbandonBody(w, r)
+	e := *fault.From(err)
+	if status := e.HTTPStatus(); status < http.StatusInternalServerError && status != http.StatusUnauthorized || e.Kind == fault.Unsupported {
+		e.Kind = fault.Denied
+	}
+	h.answer(w, v.r, v.origin, &e)
+}
+
+// ask judges the request that the proxy speaks of as if it had come here.
+func (v *visit) ask() error {
+	if v.Trusted == nil || !v.Trusted(v.r) {
+		return fault.New(fault.Denied, ReasonPeer, "only a trusted proxy may ask for others")
+	}
+	r, err := spokenOf(v.r)
+	if err != nil {
+		return err
+	}
+	v.r = r
+	v.origin, _ = v.Origins.Of(r)
+	if err := v.lead(); err != nil {
+		return err
+	}
+	return v.admit()
+}
+
+// spokenOf returns the browser's request: the proxy sends its fields on, and what it cannot repeat in
+// X-Forwarded-Method and X-Forwarded-Uri, and in X-Forwarded-Host where its Host is another. A method that is not
+// said is none: to guess GET would let a POST through.
+func spokenOf(r *http.Request) (*http.Request, error) {
+	unsaid := fault.New(fault.Denied, "request_refused", "want X-Forwarded-Method and X-Forwarded-Uri, each once")
+	method, target, host := r.Header["X-Forwarded-Method"], r.Header["X-Forwarded-Uri"], r.Header["X-Forwarded-Host"]
+	if len(method) != 1 || len(target) != 1 || len(host) > 1 {
+		return nil, unsaid
+	}
+	where, err := url.ParseRequestURI(target[0])
+	if err != nil || where.Host != "" || where.Scheme != "" {
+		return nil, unsaid.Because(err)
+	}
+	out := r.Clone(r.Context())
+	out.Method, out.URL, out.RequestURI = method[0], where, target[0]
+	out.Body, out.ContentLength = http.NoBody, 0
+	if len(host) == 1 {
+		out.Host = host[0]
+	}
+	return out, nil
+}

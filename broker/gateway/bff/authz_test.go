@@ -1,0 +1,87 @@
+package bff_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/intercom-broker/intercom/broker/gateway/bff"
+	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
+)
+
+// TestAuthz: a trusted proxy gets the answers that the browser would get, as 200, 401 or 403, and nobody else gets
+// any.
+func TestAuthz(t *testing.T) {
+	w := newWorld(t)
+	w.Trusted = func(r *http.Request) bool { return r.Header.Get("From") == "proxy" }
+	alice, nobody := w.alice(t), w.tab(t)
+	token := bff.HeaderCSRF + ": " + alice.state().CSRF
+	for name, c := range map[string]struct {
+		b            *tab
+		method, path string
+		also         []string
+		status       int
+		code         string
+	}{
+		"allowed":          {alice, "GET", "/orders/1?x=1", nil, 200, ""},
+		"denied":           {alice, "GET", "/orders/secret", nil, 403, "policy_denied"},
+		"nobody":           {nobody, "GET", "/orders/1", nil, 401, "login_required"},
+		"a navigation":     {nobody, "GET", "/orders/1", providertest.Navigate(), 401, "login_required"},
+		"a better login":   {alice, "GET", "/strong/1", nil, 401, "login_level_required"},
+		"a post":           {alice, "POST", "/orders/1", nil, 403, "csrf_failed"},
+		"with its token":   {alice, "POST", "/orders/1", []string{token}, 200, ""},
+		"a sibling's":      {alice, "GET", "/orders/1", []string{"Origin: https://evil.test"}, 403, "origin_not_allowed"},
+		"no route":         {alice, "GET", "/what", nil, 403, "route_unknown"},
+		"no such method":   {alice, "DELETE", "/public/1", nil, 403, "method_not_allowed"},
+		"dots":             {alice, "GET", "/orders/../own/1", nil, 403, "request_refused"},
+		"another's origin": {alice, "GET", "/orders/1", []string{"X-Forwarded-Host: app.test", "Origin: https://app.test"}, 401, "login_required"},
+		"no origin":        {alice, "GET", "/orders/1", []string{"X-Forwarded-Host: evil.test"}, 403, "origin_unknown"},
+		"a whole URL":      {alice, "GET", "https://icom.test/orders/1", nil, 403, "request_refused"},
+		"no method":        {alice, "", "/orders/1", nil, 403, "method_not_allowed"},
+		"somebody else":    {alice, "GET", "/orders/1", []string{"From: mallory"}, 403, "peer_not_trusted"},
+		"for everybody":    {nobody, "GET", "/public/1", nil, 200, ""},
+	} {
+		headers := append([]string{"From: proxy", "X-Forwarded-Method: " + c.method, "X-Forwarded-Uri: " + c.path}, c.also...)
+		got := c.b.fetch(http.MethodGet, "/bff/authz", headers...)
+		if got.StatusCode != c.status || got.code() != c.code {
+			t.Errorf("%s: %d %s", name, got.StatusCode, got.text)
+		}
+		if (got.Header.Get("Intercom-Decision") != "") != (c.status == 200 || c.code == "policy_denied") {
+			t.Errorf("%s: decision %q", name, got.Header.Get("Intercom-Decision"))
+		}
+	}
+	w.Trusted = nil
+	if got := alice.fetch(http.MethodGet, "/bff/authz", "X-Forwarded-Method: GET", "X-Forwarded-Uri: /orders/1"); got.code() != "peer_not_trusted" {
+		t.Errorf("nobody is trusted: %d %s", got.StatusCode, got.text)
+	}
+	w.last0(t)
+}
+
+// last0 fails if a service was called.
+func (w *world) last0(t *testing.T) {
+	t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.arrived) != 0 {
+		t.Errorf("%d requests arrived", len(w.arrived))
+	}
+}
+
+// FuzzAuthz: whatever a proxy passes on, the answer is one of three, and nothing is redirected.
+func FuzzAuthz(f *testing.F) {
+	w := newWorld(f)
+	w.Trusted = func(*http.Request) bool { return true }
+	for _, target := range []string{"/orders/1", "//evil.test/", "/%2e%2e/", "http://icom.test/", "*", "", "/a b", "/orders/1#x", strings.Repeat("/a", 5000)} {
+		f.Add("GET", target, "icom.test")
+	}
+	f.Fuzz(func(t *testing.T, method, target, host string) {
+		r := httptest.NewRequest(http.MethodGet, "/bff/authz", nil)
+		r.Header["X-Forwarded-Method"], r.Header["X-Forwarded-Uri"], r.Header["X-Forwarded-Host"] = []string{method}, []string{target}, []string{host}
+		rec := httptest.NewRecorder()
+		w.mux.ServeHTTP(rec, r)
+		if rec.Code != 200 && rec.Code != 401 && rec.Code != 403 {
+			t.Errorf("%q %q %q: %d", method, target, host, rec.Code)
+		}
+	})
+}
