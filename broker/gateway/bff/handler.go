@@ -126,7 +126,7 @@ func (v *visit) serve() error {
 	if err := v.admit(); err != nil {
 		return v.turnAway(err)
 	}
-	return v.act()
+	return v.turnAway(v.act()) // a refresh may find that the session has ended
 }
 
 // admit finds out who is asking, and whether they may. Only who is not logged in, or not well enough, is

@@ -47,7 +47,9 @@ func (v *visit) sign(h http.Header) {
 // again returns what to send after a 401: a token that is newer than the one that was not taken, and nothing where
 // there is none, since the service means what it says then.
 func (v *visit) again(sent http.Header) http.Header {
-	v.tokens.forget(v.who.Hash)
+	if !v.tokens.forget(v.who.Hash, v.now()) {
+		return nil
+	}
 	next, err := v.header()
 	if err != nil || next.Get("Authorization") == sent.Get("Authorization") {
 		return nil

@@ -1,18 +1,16 @@
 package bff
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/gateway/provider"
@@ -135,22 +133,59 @@ func noToken(message string, cause error) *fault.Error {
 
 // exchanged trades the session's token at the provider.
 func (v *visit) exchanged(ctx context.Context, audience string, scope []string) (secret.Value, error) {
-	key := tokenKey{v.who.Hash, v.who.Subject, "exchange", audience, strings.Join(scope, " ")}
+	who := *v.who
+	key := tokenKey{who.Hash, who.Subject, "exchange", audience, strings.Join(scope, " ")}
 	return v.tokens.get(ctx, v.now(), key, func(ctx context.Context) (secret.Value, time.Time, error) {
-		got, err := v.Provider.Exchange(ctx, v.who.Tokens.Access, audience, scope...)
+		got, err := v.Provider.Exchange(ctx, who.Tokens.Access, audience, scope...)
+		if fault.From(err).Reason == provider.ReasonExchangeOrEnded {
+			var alive session.Session
+			if alive, err = v.decideByRefresh(ctx, who, err); err == nil {
+				got, err = v.Provider.Exchange(ctx, alive.Tokens.Access, audience, scope...)
+			}
+		}
 		if err != nil {
-			return secret.Value{}, time.Time{}, refusedExchange(err)
+			return secret.Value{}, time.Time{}, refusedTrade(err)
 		}
 		return got.Token, got.Expiry, nil
 	})
 }
 
-func refusedExchange(err error) error {
-	e := fault.From(err)
-	if e.Kind == fault.Unavailable || e.Kind == fault.Timeout {
+// lately is for how long a success speaks for itself: a session that was refreshed has not ended, and a service
+// that refused a new token means it.
+const lately = 10 * time.Second
+
+// decideByRefresh finds out whether a refused exchange is about the audience or the session has ended at the
+// provider, who says the same of both: a refresh tells. It returns the refusal where that is known already, else a
+// misspelt audience would cost a refresh with each request.
+func (v *visit) decideByRefresh(ctx context.Context, who session.Session, refusal error) (session.Session, error) {
+	if v.now().Sub(who.Tokens.Issued) < lately {
+		return who, refusal
+	}
+	old := who
+	old.Tokens.Issued, old.Tokens.Expiry = time.Time{}, time.Time{} // so that it is due
+	fresh, err := v.Sessions.Fresh(ctx, old, v.refresh)
+	if err == nil && fresh.Tokens.Generation == who.Tokens.Generation {
+		return who, refusal // it could not be refreshed now
+	}
+	return fresh, err
+}
+
+// refusedTrade says whose matter it is that there is no token. The end of a session is the user's, and what does
+// not answer is asked again later; all else is between us and who gives tokens.
+func refusedTrade(err error) error {
+	if _, ended := errors.AsType[*session.Ended](err); ended {
 		return err
 	}
-	return noToken(e.Message, err)
+	switch e := fault.From(err); e.Kind {
+	case fault.Unavailable, fault.Timeout, fault.Overloaded:
+		return err
+	case fault.Denied: // by the broker's policy
+		d := *e
+		d.Reason = cmp.Or(d.Reason, ReasonPolicy)
+		return &d
+	default:
+		return noToken(e.Message, err)
+	}
 }
 
 // minted asks our broker, with a token of the user's that is for the broker alone.
@@ -165,90 +200,9 @@ func (v *visit) minted(ctx context.Context, audience string) (secret.Value, erro
 	key := tokenKey{v.who.Hash, v.who.Subject, "mint", audience, ""}
 	return v.tokens.get(ctx, v.now(), key, func(ctx context.Context) (secret.Value, time.Time, error) {
 		token, end, err := v.Mint(ctx, audience, subject)
-		if err != nil && fault.KindOf(err) != fault.Denied {
-			err = refusedExchange(err)
+		if err != nil {
+			err = refusedTrade(err)
 		}
 		return token, end, err
 	})
-}
-
-// tokenKey is all that a derived token depends on: another user's session is another key, whatever else is
-// alike.
-type tokenKey struct {
-	session         session.Hash
-	subject, how    string
-	audience, scope string
-}
-
-// tokens keeps derived tokens until shortly before their end, one flight for each.
-type tokens struct {
-	mu      sync.Mutex
-	kept    map[tokenKey]keptToken
-	flights singleflight.Group
-}
-
-type keptToken struct {
-	token secret.Value
-	end   time.Time
-}
-
-const (
-	// early is how long before its end a token is no longer sent.
-	early = 30 * time.Second
-	// maxTokens bounds what is kept. Over it all go: to find the oldest costs more than to trade again.
-	maxTokens = 50_000
-	// tradeTimeout bounds one trade, whoever waits for it.
-	tradeTimeout = 15 * time.Second
-)
-
-func (t *tokens) get(ctx context.Context, now time.Time, key tokenKey, trade func(context.Context) (secret.Value, time.Time, error)) (secret.Value, error) {
-	t.mu.Lock()
-	held := t.kept[key]
-	t.mu.Unlock()
-	if now.Add(early).Before(held.end) {
-		return held.token, nil
-	}
-	flight := t.flights.DoChan(key.String(), func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tradeTimeout)
-		defer cancel()
-		token, end, err := trade(ctx)
-		if err == nil {
-			t.keep(key, keptToken{token, end})
-		}
-		return token, err
-	})
-	select {
-	case got := <-flight:
-		if got.Err != nil {
-			return secret.Value{}, got.Err
-		}
-		return got.Val.(secret.Value), nil
-	case <-ctx.Done():
-		return secret.Value{}, fault.New(fault.Timeout, "", "the caller did not wait").Because(ctx.Err())
-	}
-}
-
-// String is one for each key: quotes keep two apart that join alike.
-func (k tokenKey) String() string {
-	return fmt.Sprintf("%s %q %q %q %q", k.session, k.subject, k.how, k.audience, k.scope)
-}
-
-func (t *tokens) keep(key tokenKey, k keptToken) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.kept == nil || len(t.kept) >= maxTokens {
-		t.kept = map[tokenKey]keptToken{}
-	}
-	t.kept[key] = k
-}
-
-// forget drops a token that a service did not take.
-func (t *tokens) forget(hash session.Hash) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for key := range t.kept {
-		if key.session == hash {
-			delete(t.kept, key)
-		}
-	}
 }

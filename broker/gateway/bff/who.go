@@ -33,11 +33,8 @@ func (h *Handler) find(r *http.Request, o route.Origin) (id session.ID, who *ses
 // has ended; but not when nobody can say, since its service might then be told the wrong thing.
 func (v *visit) enter() (err error) {
 	v.id, v.who, v.held, err = v.find(v.r, v.origin)
-	if fault.KindOf(err) == fault.Unauthenticated && err != nil {
-		if v.route.Service.Browser.Require.Anonymous {
-			return nil
-		}
-		v.drop(err)
+	if v.route.Service.Browser.Require.Anonymous && fault.KindOf(err) == fault.Unauthenticated {
+		return nil
 	}
 	return err
 }
@@ -55,7 +52,11 @@ func (v *visit) drop(err error) {
 // a Strict cookie that the browser may well have: it is asked once more from here before anybody is sent to log
 // in, so that a link in a mail does not look logged out.
 func (v *visit) turnAway(err error) error {
-	if fault.KindOf(err) != fault.Unauthenticated || !IsNavigation(v.r) || v.r.Method != http.MethodGet {
+	if fault.KindOf(err) != fault.Unauthenticated {
+		return err
+	}
+	v.drop(err)
+	if !IsNavigation(v.r) || v.r.Method != http.MethodGet {
 		return err
 	}
 	private(v.w.Header())

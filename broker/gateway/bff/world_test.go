@@ -40,6 +40,7 @@ p, group:staff, call, service/orders/**, allow
 p, group:staff, call, service/own/**, allow
 p, group:staff, call, service/polled/**, allow
 p, group:staff, call, service/traded/**, allow
+p, group:staff, call, service/lost/**, allow
 p, group:staff, call, service/admin/**, allow
 p, group:staff, call, service/strong/**, allow
 p, group:staff, call, service/scoped/**, allow
@@ -56,6 +57,7 @@ services:
   polled: { upstream: UP, token: { bind: none }, match: "/orders/poll", pass: { passive: true } }
   own: { upstream: UP, token: { bind: none }, user: access_token, match: "/own/**" }
   traded: { upstream: UP, token: { bind: none }, user: { exchange: { audience: nextcloud } }, match: "/traded/**" }
+  lost: { upstream: UP, token: { bind: none }, user: { exchange: { audience: elsewhere } }, match: "/lost/**" }
   nobody: { upstream: UP, token: { bind: none }, match: "/nobody/**" }
   admin: { upstream: UP, token: { bind: none }, match: "/admin/**", require: { groups: [admins] } }
   strong: { upstream: UP, token: { bind: none }, match: "/strong/**", require: { acr: [gold] } }
@@ -91,7 +93,7 @@ func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{mux: http.NewServeMux(), drain: make(chan struct{}), audit: filepath.Join(t.TempDir(), "audit")}
 	w.idp = providertest.New(t, openid.Config{
-		Resources: []string{"nextcloud", "intercom"},
+		Resources: []string{"nextcloud", "intercom", "elsewhere"},
 		Clients:   []openid.Client{{ID: "gateway", Secret: secret.FromString("s3cret"), RedirectURIs: []string{"https://icom.test/bff/callback"}, Audiences: []string{"nextcloud", "intercom"}}},
 	})
 	p, err := provider.Open(t.Context(), provider.Config{

@@ -1,0 +1,70 @@
+package bff_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
+)
+
+// later has the token handler look at its clock that much later.
+func (w *world) later(d time.Duration) { w.Now = func() time.Time { return time.Now().Add(d) } }
+
+// TestEndedAtTheProvider: the provider says of a session that has ended there what it says of a wrong audience. A
+// refresh tells, once, and the session is over here too.
+func TestEndedAtTheProvider(t *testing.T) {
+	w := newWorld(t)
+	b, other := w.alice(t), w.alice(t)
+	w.later(time.Minute)
+	w.idp.EndSession(t.Context(), "alice")
+	res := b.fetch(http.MethodGet, "/traded/1")
+	if res.StatusCode != http.StatusUnauthorized || res.code() != "session_expired" || !strings.Contains(res.Header.Get("Www-Authenticate"), "https://icom.test/bff/login") {
+		t.Errorf("%d %s", res.StatusCode, res.text)
+	}
+	if c := res.Cookies(); len(c) != 1 || c[0].MaxAge >= 0 {
+		t.Errorf("the cookie stays: %v", c)
+	}
+	if n := w.idp.Grants("refresh_token"); n != 1 {
+		t.Errorf("%d refreshes", n)
+	}
+	if res := other.navigate("/orders/1"); res.StatusCode != http.StatusFound || !strings.HasPrefix(res.Header.Get("Location"), "/bff/login?") {
+		t.Errorf("a navigation: %d %s", res.StatusCode, res.Header.Get("Location"))
+	}
+	w.last0(t)
+}
+
+// TestWrongAudience: what the provider gives nobody ends no session, and costs one refresh, not one for each
+// request.
+func TestWrongAudience(t *testing.T) {
+	w := newWorld(t)
+	b := w.alice(t)
+	w.later(time.Minute)
+	for range 3 {
+		res := b.fetch(http.MethodGet, "/lost/1")
+		if res.StatusCode != http.StatusBadGateway || res.code() != "token_exchange_failed" || !strings.Contains(res.text, "elsewhere") {
+			t.Errorf("%d %s", res.StatusCode, res.text)
+		}
+	}
+	if n := w.idp.Grants("refresh_token"); n != 1 {
+		t.Errorf("%d refreshes", n)
+	}
+	if res := b.fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusOK {
+		t.Errorf("another service: %d %s", res.StatusCode, res.text)
+	}
+}
+
+// TestProviderAway: who gives no tokens now is asked again later, and nobody is logged out.
+func TestProviderAway(t *testing.T) {
+	w := newWorld(t)
+	b := w.alice(t)
+	w.idp.Break("/token", providertest.Status(http.StatusServiceUnavailable, 7*time.Second))
+	if res := b.fetch(http.MethodGet, "/traded/1"); res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") != "7" {
+		t.Errorf("%d %s", res.StatusCode, res.text)
+	}
+	w.idp.Heal()
+	if res := b.fetch(http.MethodGet, "/traded/1"); res.StatusCode != http.StatusOK {
+		t.Errorf("%d %s", res.StatusCode, res.text)
+	}
+}
