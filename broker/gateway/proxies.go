@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
@@ -15,20 +16,31 @@ func trust(proxies []Network, next http.Handler) http.Handler {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if client, ok := clientOf(proxies, r); ok {
-			forwarded := *r
-			forwarded.RemoteAddr = net.JoinHostPort(client.String(), "0")
-			r = &forwarded
+		client, ok := clientOf(proxies, r)
+		if fromProxy(proxies, r) {
+			r = r.WithContext(context.WithValue(r.Context(), proxyKey{}, true))
+		}
+		if ok { // r is a copy of ours: who is forwarded came through a proxy
+			r.RemoteAddr = net.JoinHostPort(client.String(), "0")
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
+type proxyKey struct{}
+
+// byProxy reports whether a proxy of ours sent r, whatever address trust has put into it since.
+func byProxy(r *http.Request) bool { return r.Context().Value(proxyKey{}) != nil }
+
+func fromProxy(proxies []Network, r *http.Request) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && trusted(proxies, peer.Addr())
+}
+
 // clientOf returns the last address of X-Forwarded-For that is none of our proxies: whatever stands before it
 // was written by somebody whom nobody vouches for.
 func clientOf(proxies []Network, r *http.Request) (netip.Addr, bool) {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !trusted(proxies, peer.Addr()) {
+	if !fromProxy(proxies, r) {
 		return netip.Addr{}, false
 	}
 	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"testing"
 )
@@ -30,4 +31,30 @@ func FuzzClientOf(f *testing.F) {
 			t.Errorf("%q: %v", header, got)
 		}
 	})
+}
+
+// TestByProxy: a proxy is known as one when the address is the browser's already, and a browser that names one is
+// none.
+func TestByProxy(t *testing.T) {
+	proxies := []Network{{netip.MustParsePrefix("10.0.0.0/8")}}
+	for _, c := range []struct {
+		peer, forwarded, remote string
+		proxy                   bool
+	}{
+		{"10.0.0.7:1", "192.0.2.1", "192.0.2.1:0", true}, {"10.0.0.7:1", "", "10.0.0.7:1", true}, {"192.0.2.9:1", "10.0.0.7", "192.0.2.9:1", false},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.RemoteAddr = c.peer
+		r.Header.Set("X-Forwarded-For", c.forwarded)
+		called := false
+		trust(proxies, http.HandlerFunc(func(_ http.ResponseWriter, got *http.Request) {
+			called = true
+			if byProxy(got) != c.proxy || got.RemoteAddr != c.remote {
+				t.Errorf("%+v: proxy %t, %s", c, byProxy(got), got.RemoteAddr)
+			}
+		})).ServeHTTP(nil, r)
+		if !called || r.RemoteAddr != c.peer {
+			t.Errorf("%+v: called %t, the request became %s", c, called, r.RemoteAddr)
+		}
+	}
 }
