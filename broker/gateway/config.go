@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -139,10 +140,9 @@ func LoadConfig(file string) (Config, error) {
 	if err != nil {
 		return c, err
 	}
-	if err := strict.Decode(file, data, &c); err != nil {
-		return c, err
-	}
-	if err := c.resolve(filepath.Dir(file)); err != nil {
+	refused := strict.Decode(file, data, &c)
+	// Also of a file that does not hold: `intercom check` goes on with what it names.
+	if err := errors.Join(refused, c.resolve(filepath.Dir(file))); err != nil {
 		return c, err
 	}
 	return c, strict.Locate(file, data, c.Validate())

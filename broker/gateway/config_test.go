@@ -120,3 +120,11 @@ func TestSample(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+// TestConfigRefusedIsResolved: what names other files names them also where something else does not hold.
+func TestConfigRefusedIsResolved(t *testing.T) {
+	c, err := load(t, change(t, "origins", `origins: [ { url: "http://icom.test" } ]`))
+	if err == nil || !filepath.IsAbs(c.Services) {
+		t.Errorf("%q, %v", c.Services, err)
+	}
+}

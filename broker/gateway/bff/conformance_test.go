@@ -340,6 +340,9 @@ func testWebSocket(t *testing.T) {
 			t.Errorf("%s: %d", from, res.StatusCode)
 		}
 	}
+	if res := w.tab(t).fetch(http.MethodGet, "/page/ws", append(shake, "Origin: https://evil.test")...); res.StatusCode != http.StatusForbidden || res.code() != bff.ReasonOrigin {
+		t.Errorf("for everybody: %d %s", res.StatusCode, res.text)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", strings.TrimPrefix(s.URL, "http://"))

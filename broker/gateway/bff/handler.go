@@ -137,10 +137,8 @@ func (v *visit) admit() error {
 		return err
 	}
 	// 5. From where?
-	if v.who != nil {
-		if err := CheckCSRF(v.r, v.origin, []byte(v.id.Cookie()), v.r.Header.Get(HeaderCSRF)); err != nil {
-			return err
-		}
+	if err := v.checkSource(); err != nil {
+		return err
 	}
 	// 6. What does the route require?
 	if err := v.require(v.route.Service.Browser.Require); err != nil {
@@ -148,6 +146,18 @@ func (v *visit) admit() error {
 	}
 	// 7. May they?
 	return v.check()
+}
+
+// checkSource refuses what another site has caused. Without a session there is nothing to borrow, but for a WebSocket:
+// CORS does not keep other sites from reading it.
+func (v *visit) checkSource() error {
+	if v.who != nil {
+		return CheckCSRF(v.r, v.origin, []byte(v.id.Cookie()), v.r.Header.Get(HeaderCSRF))
+	}
+	if from, ok := originOf(v.r); ok && hygiene.IsUpgrade(v.r) && !v.origin.Allows(from) {
+		return fault.New(fault.Denied, ReasonOrigin, "requests from this origin are not allowed here")
+	}
+	return nil
 }
 
 // act does what was allowed, and records what became of it.

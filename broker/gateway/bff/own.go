@@ -47,6 +47,7 @@ func (h *Handler) at(w http.ResponseWriter, r *http.Request, o own) {
 		return
 	}
 	private(w.Header())
+	w.Header().Set("Cross-Origin-Resource-Policy", "same-origin") // for loads without CORS (Fetch standard)
 	if err := o.do(w, r, origin); err != nil {
 		h.answer(w, r, origin, fault.From(err))
 	}

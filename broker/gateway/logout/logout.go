@@ -142,6 +142,8 @@ func (h *Handler) end(w http.ResponseWriter, r *http.Request, o route.Origin, id
 		}
 		gone = session.EndOf(s, session.ReasonLogout, h.now())
 		h.revoke(r.Context(), s)
+	case over && gone.Reason == session.ReasonLogout:
+		gone.Hint = secret.Value{} // its user was led to the provider once; an old cookie is not to read the ID token
 	case !over && fault.KindOf(err) != fault.Unauthenticated:
 		fault.WriteProblem(w, err)
 		return

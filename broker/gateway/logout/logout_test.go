@@ -156,6 +156,35 @@ func toTheProvider(t *testing.T) {
 	}
 }
 
+// TestOldCookie: who kept the cookie of a session that its user ended learns nothing by it; of one that was ended
+// from elsewhere the user may still be logged out at the provider.
+func TestOldCookie(t *testing.T) {
+	w := newWorld(t, nil)
+	hint := func(end func(b *tab)) bool {
+		b := w.tab(t)
+		cookie, token := b.Cookies["__Host-Http-ic"], b.csrf(t)
+		end(b)
+		b.Cookies["__Host-Http-ic"] = cookie
+		res := b.Do("POST", "/bff/logout", "", append(script, bff.HeaderCSRF+": "+token)...)
+		text, err := io.ReadAll(res.Body)
+		must(t, err)
+		if res.StatusCode != http.StatusOK || !strings.Contains(string(text), w.idp.Issuer()) {
+			t.Errorf("%d %s", res.StatusCode, text)
+		}
+		return strings.Contains(string(text), "id_token_hint")
+	}
+	if hint(func(b *tab) { b.Do("POST", "/bff/logout", "", append(script, bff.HeaderCSRF+": "+b.csrf(t))...) }) {
+		t.Error("the ID token is told again after a logout")
+	}
+	if !hint(func(b *tab) {
+		s, err := w.Sessions.Get(t.Context(), b.id(t))
+		must(t, err)
+		must(t, w.Sessions.End(t.Context(), s, session.ReasonOperator))
+	}) {
+		t.Error("no hint for a session that an operator ended")
+	}
+}
+
 func stateOnReturn(t *testing.T) {
 	b := newWorld(t, nil).tab(t)
 	b.Do("POST", "/bff/logout", "csrf_token="+b.csrf(t)+"&return_to=/bye", append(navigate, "Origin: https://icom.test")...)

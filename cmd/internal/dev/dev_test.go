@@ -130,3 +130,19 @@ func TestARefusedPolicyIsSaid(t *testing.T) {
 		<-time.After(20 * time.Millisecond)
 	}
 }
+
+// TestRefusals: what cannot be shown is refused by the flag's name, before anything starts.
+func TestRefusals(t *testing.T) {
+	for _, cfg := range []dev.Config{
+		{Frontend: "nonsense"}, {Frontend: "http://localhost"}, {Frontend: "http://localhost:99999"}, {Frontend: "http://u:p@localhost:5173"},
+		{Frontend: "http://example.com:5173"}, {Frontend: "https://localhost:5173"}, {Gateway: "0.0.0.0:8480"}, {Gateway: "nonsense"},
+	} {
+		w, err := dev.Start(t.Context(), cfg)
+		if err == nil {
+			_ = w.Close()
+		}
+		if err == nil || !strings.HasPrefix(err.Error(), "--") {
+			t.Errorf("%+v: %v", cfg, err)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -110,8 +111,13 @@ func (w *World) frontend() string {
 // checkFrontend refuses what is no server on this machine.
 func checkFrontend(text string) error {
 	u, err := url.Parse(text)
-	if text == "" || err == nil && u.Scheme == "http" && u.Port() != "" && u.Path == "" && onLoopback(u.Hostname()) {
+	if text == "" {
 		return nil
+	}
+	if err == nil && u.Scheme == "http" && u.User == nil && u.Path == "" && onLoopback(u.Hostname()) {
+		if port, err := strconv.ParseUint(u.Port(), 10, 16); err == nil && port > 0 {
+			return nil
+		}
 	}
 	return fmt.Errorf("--frontend: want a server on this machine such as http://localhost:5173, got %.128q", text)
 }
@@ -119,6 +125,15 @@ func checkFrontend(text string) error {
 func onLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// checkGateway refuses an address that is not on loopback: dev is for this machine.
+func checkGateway(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if address == "" || err == nil && onLoopback(host) {
+		return nil
+	}
+	return fmt.Errorf("--gateway: want an address on loopback such as %s, got %.128q", usualGateway, address)
 }
 
 // portal is the page to click through.

@@ -90,7 +90,7 @@ func Start(ctx context.Context, cfg Config) (_ *World, err error) {
 }
 
 func newWorld(cfg Config) (w *World, err error) {
-	if err := checkFrontend(cfg.Frontend); err != nil {
+	if err := errors.Join(checkFrontend(cfg.Frontend), checkGateway(cfg.Gateway)); err != nil {
 		return nil, err
 	}
 	w = &World{Dir: cfg.Dir, temporary: cfg.Dir == "", alerts: io.Discard, own: cfg.Frontend}
