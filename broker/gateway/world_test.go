@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -33,7 +34,13 @@ import (
 	"github.com/intercom-broker/intercom/deploy/stack"
 )
 
-func TestMain(m *testing.M) { stack.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(envCrowd) != "" {
+		runCrowd()
+		return
+	}
+	stack.Main(m)
+}
 
 const (
 	host   = "icom.test"
@@ -56,6 +63,8 @@ type options struct {
 	redis    *stack.RedisServer
 	provider openid.Config
 	change   func(*gateway.Config)
+	// orders is where the service is; empty is here.
+	orders string
 }
 
 // world is gateways with all that they stand on: a provider, a broker, a trust domain.
@@ -105,6 +114,7 @@ func newWorld(t testing.TB, o options) *world {
 	w.idp = providertest.New(t, o.provider)
 	w.write(t, "idp.pem", certificateOf(t, w.idp))
 	w.services = newServices(t)
+	w.services.orders.URL = cmp.Or(o.orders, w.services.orders.URL)
 	w.broker = brokertest.Start(t, brokertest.Options{Policy: policyCSV, Services: w.services.file(), Change: w.trustProvider(t),
 		Credentials: map[credential.Name]credential.Fields{"gateway/client": {"secret": secret.FromString("s3cret")}}})
 	w.ca.issue(t, dir, host)
