@@ -23,6 +23,8 @@ type KeycloakServer struct {
 	Addr string
 	// CACert is the file of the CA that Addr's certificate is verified with.
 	CACert string
+	// Authority vouches for it, and for those that it calls: for a client's backchannel_logout_uri.
+	Authority *Authority
 
 	*Process
 
@@ -56,6 +58,9 @@ func furnish(dir, kept, realm string) error {
 	if err := os.CopyFS(filepath.Join(dir, "data", "h2"), os.DirFS(filepath.Join(kept, "data", "h2"))); err != nil {
 		return fmt.Errorf("stack: %w", err)
 	}
+	if err := os.WriteFile(filepath.Join(dir, hostsFile), []byte(hosts()), 0o600); err != nil {
+		return fmt.Errorf("stack: %w", err)
+	}
 	for _, name := range []string{"lib", "conf"} {
 		if err := os.Symlink(filepath.Join(kept, name), filepath.Join(dir, name)); err != nil {
 			return fmt.Errorf("stack: %w", err)
@@ -75,8 +80,8 @@ func (k *KeycloakServer) open(ctx context.Context, home string) error {
 	if err != nil {
 		return err
 	}
-	k.CACert = certs.ca
-	if k.client, err = newHTTPClient(certs.ca); err != nil {
+	k.CACert, k.Authority = certs.ca.File, certs.ca
+	if k.client, err = newHTTPClient(certs.ca.File); err != nil {
 		return err
 	}
 	return withPorts(2, func(ports []int) (err error) {
@@ -85,7 +90,7 @@ func (k *KeycloakServer) open(ctx context.Context, home string) error {
 			Name: "keycloak", Path: "java", Dir: home, Log: filepath.Join(home, "keycloak.log"), Env: keycloakEnv(home),
 			Args: keycloakArgs(home, "start", "--optimized", "--import-realm",
 				fmt.Sprintf("--https-port=%d", ports[0]), fmt.Sprintf("--http-management-port=%d", ports[1]),
-				"--https-certificate-file="+certs.cert, "--https-certificate-key-file="+certs.key),
+				"--https-certificate-file="+certs.cert, "--https-certificate-key-file="+certs.key, "--truststore-paths="+certs.ca.File),
 			// It listens long before it is ready.
 			Ready: func(ctx context.Context) error { return k.answers(ctx, "https://"+addr(ports[1])+"/health/ready") },
 			// Ten seconds on an idle machine, and each busy one multiplies them.
@@ -141,6 +146,7 @@ func keycloakArgs(home string, command ...string) []string {
 		"--add-opens=java.base/java.security=ALL-UNNAMED", "--add-opens=java.base/java.lang=ALL-UNNAMED",
 		"--enable-native-access=ALL-UNNAMED", "-Duser.language=en", "-Duser.country=US",
 		"-Djava.util.concurrent.ForkJoinPool.common.threadFactory=io.quarkus.bootstrap.forkjoin.QuarkusForkJoinWorkerThreadFactory",
+		"-Djdk.net.hosts.file=" + filepath.Join(home, hostsFile), // which it calls clients by
 		"-Djava.util.logging.manager=org.jboss.logmanager.LogManager", "-Dpicocli.disable.closures=true",
 		"-Dkc.home.dir=" + home, "-Djboss.server.config.dir=" + filepath.Join(home, "conf"),
 		"-cp", filepath.Join(home, "lib", "quarkus-run.jar"), "io.quarkus.bootstrap.runner.QuarkusEntryPoint",

@@ -120,10 +120,10 @@ func (r *RedisServer) guard() ([]string, error) {
 	if err := os.WriteFile(acl, []byte(users), 0o600); err != nil {
 		return nil, fmt.Errorf("stack: %w", err)
 	}
-	r.CACert, r.Username, r.Password = certs.ca, redisUser, redisPassword
+	r.CACert, r.Username, r.Password = certs.ca.File, redisUser, redisPassword
 	return []string{
 		"--port", "0", "--tls-port", strconv.Itoa(r.port), "--tls-cert-file", certs.cert, "--tls-key-file", certs.key,
-		"--tls-ca-cert-file", certs.ca, "--tls-auth-clients", "no", "--aclfile", acl,
+		"--tls-ca-cert-file", certs.ca.File, "--tls-auth-clients", "no", "--aclfile", acl,
 	}, nil
 }
 

@@ -12,53 +12,106 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"testing"
 	"time"
 )
 
-// certificates are the files of a CA that lives for one server, and of the server's leaf.
-type certificates struct{ ca, cert, key string }
+// Authority is a certificate authority of tests. What it vouches for is valid for a day.
+type Authority struct {
+	// File has its certificate.
+	File string
 
-// newCertificates makes a CA and a leaf for localhost and 127.0.0.1, valid for a day.
-func newCertificates(dir string) (certificates, error) {
-	c := certificates{filepath.Join(dir, "ca.pem"), filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
-	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return c, err
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return c, err
-	}
-	ca := certTemplate(1, "deploy/stack CA")
-	ca.IsCA, ca.BasicConstraintsValid, ca.KeyUsage = true, true, x509.KeyUsageCertSign
-	leaf := certTemplate(2, "localhost")
-	leaf.DNSNames, leaf.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)}
-	leaf.KeyUsage, leaf.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
-	if err != nil {
-		return c, err
-	}
-	der, err := x509.CreateCertificate(rand.Reader, leaf, ca, key.Public(), caKey)
-	if err != nil {
-		return c, err
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return c, err
-	}
-	for file, block := range map[string]*pem.Block{
-		c.ca: {Type: "CERTIFICATE", Bytes: caDER}, c.cert: {Type: "CERTIFICATE", Bytes: der}, c.key: {Type: "PRIVATE KEY", Bytes: keyDER},
-	} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			return c, fmt.Errorf("stack: %w", err)
-		}
-	}
-	return c, nil
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
 }
 
-func certTemplate(serial int64, name string) *x509.Certificate {
+// NewAuthority makes an authority that ends with the test.
+func NewAuthority(t testing.TB) *Authority {
+	t.Helper()
+	a, err := newAuthority(filepath.Join(t.TempDir(), "ca.pem"))
+	require(t, err)
+	return a
+}
+
+func newAuthority(file string) (*Authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := certTemplate("deploy/stack CA")
+	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	return &Authority{file, cert, key}, writePEM(file, "CERTIFICATE", der)
+}
+
+// Issue writes the certificate of a server that has these names or addresses, and its key.
+func (a *Authority) Issue(certFile, keyFile string, names ...string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	leaf := certTemplate(names[0])
+	leaf.KeyUsage, leaf.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	for _, name := range names {
+		if ip := net.ParseIP(name); ip != nil {
+			leaf.IPAddresses = append(leaf.IPAddresses, ip)
+		} else {
+			leaf.DNSNames = append(leaf.DNSNames, name)
+		}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, leaf, a.cert, key.Public(), a.key)
+	if err != nil {
+		return err
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	if err := writePEM(keyFile, "PRIVATE KEY", pkcs8); err != nil {
+		return err
+	}
+	return writePEM(certFile, "CERTIFICATE", der)
+}
+
+// Pool is the authority alone.
+func (a *Authority) Pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return pool
+}
+
+func writePEM(file, kind string, der []byte) error {
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+		return fmt.Errorf("stack: %w", err)
+	}
+	return nil
+}
+
+func certTemplate(name string) *x509.Certificate {
 	return &x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name},
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 	}
+}
+
+// certificates are the files of a server that has an authority of its own.
+type certificates struct {
+	ca        *Authority
+	cert, key string
+}
+
+// newCertificates makes an authority, and a certificate for localhost, 127.0.0.1 and the names of [ResolveNames].
+func newCertificates(dir string) (c certificates, err error) {
+	if c.ca, err = newAuthority(filepath.Join(dir, "ca.pem")); err != nil {
+		return c, err
+	}
+	c.cert, c.key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	return c, c.ca.Issue(c.cert, c.key, "localhost", "127.0.0.1", "*."+TestDomain)
 }

@@ -69,8 +69,8 @@ func (v *VaultServer) open(ctx context.Context, program, dir string, o VaultOpti
 	if err != nil {
 		return err
 	}
-	v.CACert = certs.ca
-	if v.client, err = newHTTPClient(certs.ca); err != nil {
+	v.CACert = certs.ca.File
+	if v.client, err = newHTTPClient(certs.ca.File); err != nil {
 		return err
 	}
 	raft := ""
