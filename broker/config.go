@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -185,42 +183,19 @@ type Unsafe struct {
 }
 
 // LoadConfig reads and checks the file at path. Paths in it come back absolute, also beside an error.
-func LoadConfig(path string) (Config, error) {
-	var c Config
-	data, err := readBounded(path)
-	if err != nil {
-		return c, err
-	}
-	refused := strict.Decode(path, data, &c)
-	dir, err := filepath.Abs(filepath.Dir(path))
-	if err != nil {
-		return c, err
-	}
-	for td, file := range c.Identity.Bundles {
-		if !filepath.IsAbs(file) {
-			c.Identity.Bundles[td] = filepath.Join(dir, file)
-		}
-	}
-	for _, p := range c.paths() {
-		if *p != "" && !filepath.IsAbs(*p) {
-			*p = filepath.Join(dir, *p)
-		}
-	}
-	if refused != nil {
-		return c, refused
-	}
-	return c, strict.Locate(path, data, c.Validate())
+func LoadConfig(file string) (c Config, err error) {
+	err = strict.Load(file, &c)
+	return c, err
 }
 
-func readBounded(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
+// Resolve implements [strict.Config].
+func (c *Config) Resolve(absolute func(string) string) {
+	for _, p := range c.paths() {
+		*p = absolute(*p)
 	}
-	if info.Size() > strict.MaxBytes {
-		return nil, fmt.Errorf("%s: larger than 16 MiB", path)
+	for domain, file := range c.Identity.Bundles {
+		c.Identity.Bundles[domain] = absolute(file)
 	}
-	return os.ReadFile(path)
 }
 
 func (c *Config) paths() []*string {

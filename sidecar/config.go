@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -104,48 +102,19 @@ type Telemetry struct {
 }
 
 // Load reads and checks the file.
-func Load(file string) (Config, error) {
-	var c Config
-	info, err := os.Stat(file)
-	if err != nil {
-		return c, err
-	}
-	if info.Size() > strict.MaxBytes {
-		return c, fmt.Errorf("%s: larger than 16 MiB", file)
-	}
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return c, err
-	}
-	if err := strict.Decode(file, data, &c); err != nil {
-		return c, err
-	}
-	if err := c.resolve(filepath.Dir(file)); err != nil {
-		return c, err
-	}
-	return c, strict.Locate(file, data, c.Validate())
+func Load(file string) (c Config, err error) {
+	err = strict.Load(file, &c)
+	return c, err
 }
 
-// resolve makes the paths absolute.
-func (c *Config) resolve(dir string) (err error) {
+// Resolve implements [strict.Config].
+func (c *Config) Resolve(absolute func(string) string) {
 	for _, p := range []*string{&c.Identity.Cert, &c.Identity.Key, &c.Listen.Socket, &c.Upstreams.CA} {
-		if *p, err = absolute(dir, *p); err != nil {
-			return err
-		}
+		*p = absolute(*p)
 	}
-	for name, file := range c.Identity.Bundles {
-		if c.Identity.Bundles[name], err = absolute(dir, file); err != nil {
-			return err
-		}
+	for domain, file := range c.Identity.Bundles {
+		c.Identity.Bundles[domain] = absolute(file)
 	}
-	return nil
-}
-
-func absolute(dir, path string) (string, error) {
-	if path == "" || filepath.IsAbs(path) {
-		return path, nil
-	}
-	return filepath.Abs(filepath.Join(dir, path))
 }
 
 // Validate says what cannot work, whatever the machine looks like.

@@ -1,11 +1,7 @@
 package gateway
 
 import (
-	"errors"
-	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 
 	"github.com/intercom-broker/intercom/broker/kv"
 	"github.com/intercom-broker/intercom/broker/strict"
@@ -127,39 +123,19 @@ type Telemetry struct {
 }
 
 // LoadConfig reads and checks the file.
-func LoadConfig(file string) (Config, error) {
-	var c Config
-	info, err := os.Stat(file)
-	if err != nil {
-		return c, err
-	}
-	if info.Size() > strict.MaxBytes {
-		return c, fmt.Errorf("%s: larger than 16 MiB", file)
-	}
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return c, err
-	}
-	refused := strict.Decode(file, data, &c)
-	// Also of a file that does not hold: `intercom check` goes on with what it names.
-	if err := errors.Join(refused, c.resolve(filepath.Dir(file))); err != nil {
-		return c, err
-	}
-	return c, strict.Locate(file, data, c.Validate())
+func LoadConfig(file string) (c Config, err error) {
+	err = strict.Load(file, &c)
+	return c, err
 }
 
-// resolve makes the paths absolute.
-func (c *Config) resolve(dir string) (err error) {
-	if dir, err = filepath.Abs(dir); err != nil {
-		return err
-	}
+// Resolve implements [strict.Config].
+func (c *Config) Resolve(absolute func(string) string) {
 	for _, p := range c.paths() {
-		*p = absolute(dir, *p)
+		*p = absolute(*p)
 	}
-	for name, file := range c.Identity.Bundles {
-		c.Identity.Bundles[name] = absolute(dir, file)
+	for domain, file := range c.Identity.Bundles {
+		c.Identity.Bundles[domain] = absolute(file)
 	}
-	return nil
 }
 
 func (c *Config) paths() []*string {
@@ -173,11 +149,4 @@ func (c *Config) paths() []*string {
 		paths = append(paths, &r.TLS.CA, &r.TLS.Cert, &r.TLS.Key)
 	}
 	return paths
-}
-
-func absolute(dir, path string) string {
-	if path == "" || filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(dir, path)
 }
