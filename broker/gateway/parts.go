@@ -153,7 +153,7 @@ func (p *parts) openClient(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	p.secrets = &secrets{client: p.client}
+	p.secrets = &secrets{&leases{lease: p.client.Lease}}
 	p.followers = append(p.followers, func(ctx context.Context) error { return p.client.Run(ctx, nil) })
 	p.onClose(func() { _ = p.client.Close() })
 	return nil

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/intercom-broker/intercom/broker/service"
@@ -31,6 +32,8 @@ func (c *Config) RefuseUnserved(s *service.Service) *strict.Error {
 	switch {
 	case s.Browser.User.Kind == service.UserMint && c.Brokers.Audience == "":
 		return s.RefuseAt(s.Pos, "a broker mints the user's token for it, and the gateway's file does not say brokers.audience, for which the user's own is exchanged before")
+	case s.Browser.User.Kind == service.UserBasic && !slices.Contains(c.Provider.Claims, s.Browser.User.Claim):
+		return s.RefuseAt(s.Pos, "user.basic.claim: the gateway's file does not keep the claim %s: add it to provider.claims", s.Browser.User.Claim)
 	case s.Mode == service.ModeInject && len(c.Brokers.Egress) == 0:
 		return s.RefuseAt(s.Pos, "a broker puts the credential in, and the gateway's file has no brokers.egress")
 	}

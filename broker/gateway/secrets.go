@@ -9,13 +9,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync"
-	"time"
 
-	"github.com/intercom-broker/intercom/broker/client"
 	"github.com/intercom-broker/intercom/broker/secret"
 	"github.com/intercom-broker/intercom/broker/strict"
-	intercomv1 "github.com/intercom-broker/intercom/proto/intercom/v1"
 )
 
 // maxSecret bounds a file with a secret: a wrong name in the configuration must not read a disk.
@@ -23,17 +19,7 @@ const maxSecret = 64 << 10
 
 // secrets reads what references of the file refer to. vault: is a credential of that name, which a broker
 // leases to us: a gateway never speaks to the store.
-type secrets struct {
-	client *client.Client
-
-	mu   sync.Mutex
-	held map[string]lease
-}
-
-type lease struct {
-	fields map[string]secret.Value
-	renew  time.Time
-}
+type secrets struct{ leases *leases }
 
 func (s *secrets) read(ctx context.Context, ref strict.Ref) (secret.Value, error) {
 	switch ref.Scheme {
@@ -47,7 +33,7 @@ func (s *secrets) read(ctx context.Context, ref strict.Ref) (secret.Value, error
 		}
 		return secret.Value{}, fmt.Errorf("the environment variable %s is not set", ref.Name)
 	default:
-		return s.leased(ctx, ref)
+		return s.leases.field(ctx, ref.Name, ref.Field)
 	}
 }
 
@@ -68,32 +54,6 @@ func readFile(name string) (secret.Value, error) {
 		return secret.Value{}, fmt.Errorf("%s is empty", name)
 	}
 	return secret.New(text), nil
-}
-
-// leased asks a broker, at most once until the lease wants to be renewed: a login must not cost a lease.
-func (s *secrets) leased(ctx context.Context, ref strict.Ref) (secret.Value, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l, ok := s.held[ref.Name]
-	if !ok || time.Now().After(l.renew) {
-		got, err := s.client.Lease(ctx, &intercomv1.LeaseRequest{Credential: ref.Name, Purpose: "gateway configuration"})
-		if err != nil {
-			return secret.Value{}, fmt.Errorf("credential %s: %w", ref.Name, err)
-		}
-		l = lease{fields: map[string]secret.Value{}, renew: got.GetCredential().GetRenewAfter().AsTime()}
-		for name, value := range got.GetCredential().GetFields() {
-			l.fields[name] = secret.New(value)
-		}
-		if s.held == nil {
-			s.held = map[string]lease{}
-		}
-		s.held[ref.Name] = l
-	}
-	value, ok := l.fields[ref.Field]
-	if !ok {
-		return secret.Value{}, fmt.Errorf("credential %s has no field %q", ref.Name, ref.Field)
-	}
-	return value, nil
 }
 
 // keyBytes is what an AES-256 key has.

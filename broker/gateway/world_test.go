@@ -55,6 +55,8 @@ p, spiffe://intercom.test/gateway, vend, credential/gateway/client, allow
 p, group:staff, call, service/orders/**, allow
 p, group:staff, call, service/items/**, allow
 p, group:staff, exchange, audience/orders, allow
+p, spiffe://intercom.test/gateway, vend, credential/portal/api, allow
+p, group:staff, call, service/portal/**, allow
 `
 
 // options say what a world is made of. The zero options are one gateway with sessions in memory.
@@ -65,6 +67,8 @@ type options struct {
 	change   func(*gateway.Config)
 	// orders is where the service is; empty is here.
 	orders string
+	// more is further services.
+	more string
 }
 
 // world is gateways with all that they stand on: a provider, a broker, a trust domain.
@@ -115,8 +119,9 @@ func newWorld(t testing.TB, o options) *world {
 	w.write(t, "idp.pem", certificateOf(t, w.idp))
 	w.services = newServices(t)
 	w.services.orders.URL = cmp.Or(o.orders, w.services.orders.URL)
-	w.broker = brokertest.Start(t, brokertest.Options{Policy: policyCSV, Services: w.services.file(), Change: w.trustProvider(t),
-		Credentials: map[credential.Name]credential.Fields{"gateway/client": {"secret": secret.FromString("s3cret")}}})
+	w.broker = brokertest.Start(t, brokertest.Options{Policy: policyCSV, Services: w.services.file() + o.more, Change: w.trustProvider(t),
+		Credentials: map[credential.Name]credential.Fields{"gateway/client": {"secret": secret.FromString("s3cret")},
+			"portal/api": {"password": secret.FromString("key-1")}}})
 	w.ca.issue(t, dir, host)
 	for i := range max(o.replicas, 1) {
 		w.start(t, w.config(t, o, i))

@@ -77,6 +77,9 @@ type UserToken struct {
 	// Audience and Scope are what an exchange at the provider asks for.
 	Audience string
 	Scope    []string
+	// Claim is the user's name for the service, and Credential has the password that goes with everybody's.
+	Claim      string
+	Credential string
 }
 
 // UserKind says where the service's credential comes from when a browser calls.
@@ -90,6 +93,9 @@ const (
 	UserExchange UserKind = "exchange"
 	// UserOwn: the user's own access token, which must name the service as audience.
 	UserOwn UserKind = "access_token"
+	// UserBasic: `Authorization: Basic` from a claim of the user and the password of a stored credential, which the
+	// broker leases to the gateway (RFC 7617).
+	UserBasic UserKind = "basic"
 	// UserNone: nothing of the user; what the mode of the service injects, or nothing.
 	UserNone UserKind = "none"
 )

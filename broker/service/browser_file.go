@@ -41,9 +41,10 @@ type pass struct {
 	Passive    bool            `yaml:"passive" doc:"Requests do not count as a user's activity, such as those that poll."`
 }
 
-// userToken is the word alone, or exchange with what is asked for.
+// userToken is the word alone, or what more has to be said.
 type userToken struct {
-	Exchange *exchange `yaml:"exchange" doc:"The provider exchanges the user's token for this audience."`
+	Exchange *exchange  `yaml:"exchange" doc:"The provider exchanges the user's token for this audience."`
+	Basic    *userBasic `yaml:"basic" doc:"Authorization: Basic, with a claim of the user as the name and a stored password."`
 
 	kind UserKind
 }
@@ -51,6 +52,11 @@ type userToken struct {
 type exchange struct {
 	Audience string   `yaml:"audience" required:"true" doc:"The audience that the provider is asked for."`
 	Scope    []string `yaml:"scope" doc:"The scopes that the provider is asked for; its default where absent."`
+}
+
+type userBasic struct {
+	Claim      string `yaml:"claim" required:"true" doc:"The claim that is the user's name for the service; one of the gateway's provider.claims."`
+	Credential string `yaml:"credential" required:"true" doc:"The name of a stored credential with the field password, which the gateway may lease (vend)."`
 }
 
 // UnmarshalYAML implements [yaml.Unmarshaler].
@@ -86,18 +92,22 @@ func (u *userToken) UnmarshalYAML(n *yaml.Node) error {
 		word, err := strict.Text(n, "one of mint, access_token and none")
 		u.kind = UserKind(word)
 		if known := []UserKind{UserMint, UserOwn, UserNone}; err == nil && !slices.Contains(known, u.kind) {
-			err = strict.At(n, "user: want mint, access_token, none or a mapping with exchange, got %.64q", word)
+			err = strict.At(n, "user: want mint, access_token, none or a mapping with exchange or basic, got %.64q", word)
 		}
 		return err
 	}
 	type plain userToken
-	u.kind = UserExchange
 	if err := strict.Node(n, (*plain)(u)); err != nil {
 		return err
 	}
-	if u.Exchange == nil {
-		return strict.At(n, "user: want mint, access_token, none or a mapping with exchange")
+	switch {
+	case (u.Exchange == nil) == (u.Basic == nil):
+		return strict.At(n, "user: want mint, access_token, none or a mapping with one of exchange and basic")
+	case u.Basic != nil:
+		u.kind = UserBasic
+		return checkCredential(strict.Field(strict.Field(n, "basic"), "credential"), u.Basic.Credential)
 	}
+	u.kind = UserExchange
 	at := strict.Field(n, "exchange")
 	return errors.Join(checkAudience(strict.Field(at, "audience"), u.Exchange.Audience, "audience"), checkScope(strict.Field(at, "scope"), u.Exchange.Scope))
 }
@@ -216,6 +226,8 @@ func (e *entry) userToken(name string) UserToken {
 	switch u := e.User; {
 	case u != nil && u.kind == UserExchange:
 		return UserToken{Kind: UserExchange, Audience: u.Exchange.Audience, Scope: u.Exchange.Scope}
+	case u != nil && u.kind == UserBasic:
+		return UserToken{Kind: UserBasic, Claim: u.Basic.Claim, Credential: u.Basic.Credential}
 	case u != nil && u.kind == UserOwn:
 		audience := name
 		if e.Token != nil && e.Token.Audience != "" {

@@ -27,6 +27,7 @@ services:
   open: { upstream: "https://a", match: /, require: { login: false }, user: none }
   own: { upstream: "https://a", match: /own, token: { audience: theirs }, user: access_token }
   legacy: { upstream: "https://a", match: /legacy/**, inject: { basic: { credential: a } } }
+  named: { upstream: "https://a", match: /named, user: { basic: { claim: uid, credential: portal/api } } }
 `)
 	want := map[string]*service.Browser{
 		"closed": nil,
@@ -45,12 +46,18 @@ services:
 		},
 		"own":    {Matches: []service.Match{{Path: "/own", Pos: "team.yaml:15:40"}}, User: service.UserToken{Kind: service.UserOwn, Audience: "theirs"}},
 		"legacy": {Matches: []service.Match{{Path: "/legacy/**", Pos: "team.yaml:16:43"}}, User: service.UserToken{Kind: service.UserNone}},
+		"named": {
+			Matches: []service.Match{{Path: "/named", Pos: "team.yaml:17:42"}}, User: service.UserToken{Kind: service.UserBasic, Claim: "uid", Credential: "portal/api"},
+		},
 	}
 	for name, browser := range want {
 		s, _ := c.Get(name)
 		if diff := cmp.Diff(browser, s.Browser); diff != "" {
 			t.Errorf("%s:\n%s", name, diff)
 		}
+	}
+	if found := c.Vending("portal/api"); len(found) != 1 || found[0].Name != "named" || found[0].Vends().TTL != service.DefaultTTL {
+		t.Errorf("what is handed out for browsers: %+v", found)
 	}
 	if s, _ := c.Get("short"); s.Token == nil || s.Token.Bind != service.BindNone {
 		t.Errorf("short: %+v", s.Token)
@@ -75,6 +82,9 @@ func TestBrowserRefusals(t *testing.T) {
 		{"groups of nobody", `match: /, require: { login: false, groups: [a] }`, "of users who have logged in"},
 		{"two credentials", `match: /, inject: { basic: { credential: a } }, user: mint`, "or the service gets two"},
 		{"no such user token", `match: /, user: id_token`, "want mint, access_token, none"},
+		{"two credentials", `match: /, user: { exchange: { audience: a }, basic: { claim: uid, credential: a } }`, `one of exchange and basic`},
+		{"basic for nobody", `match: /, user: { basic: { credential: a } }`, `missing key "claim"`},
+		{"basic with an odd name", `match: /, user: { basic: { claim: uid, credential: ../a } }`, `want a name such as crm/login`},
 		{"exchange for nobody", `match: /, user: { exchange: { scope: [a] } }`, `missing key "audience"`},
 		{"our cookie", `match: /, pass: { cookies: [__Host-Http-ic] }`, "no cookie of a service's own"},
 		{"a cookie with a space", `match: /, pass: { set_cookies: ["a b"] }`, "no cookie of a service's own"},

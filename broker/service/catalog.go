@@ -42,14 +42,23 @@ func (c *Catalog) ByAudience(audience string) (*Service, bool) {
 // ByOrigin returns the token services of which one target has that [Origin], by name.
 func (c *Catalog) ByOrigin(origin string) []*Service { return slices.Clone(c.byOrigin[origin]) }
 
-// Vending returns the services that vend the credential, by name.
+// Vending returns the services for which the credential is handed out, by name: to their application, or to the
+// gateway, which puts it into the requests of browsers.
 func (c *Catalog) Vending(credential string) (found []*Service) {
 	for _, s := range c.all {
-		if s.Vend != nil && s.Vend.Credential == credential {
+		if v := s.Vends(); v != nil && v.Credential == credential {
 			found = append(found, s)
 		}
 	}
 	return found
+}
+
+// Vends returns what is handed out for the service, and on which terms; nil when nothing is.
+func (s *Service) Vends() *Vend {
+	if s.Vend == nil && s.Browser != nil && s.Browser.User.Kind == UserBasic {
+		return &Vend{Credential: s.Browser.User.Credential, TTL: DefaultTTL}
+	}
+	return s.Vend
 }
 
 // Parse makes a Catalog of service files, which are given by name. The error has everything that was

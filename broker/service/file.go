@@ -29,7 +29,7 @@ type entry struct {
 	Match    matches    `yaml:"match" doc:"Which requests of browsers go to the service, through the gateway; none where absent."`
 	Require  *require   `yaml:"require" doc:"Who may send them; every user who has logged in where absent."`
 	Pass     *pass      `yaml:"pass" doc:"What travels beyond what always does."`
-	User     *userToken `yaml:"user" doc:"What the service gets of the user: mint (a token of ours, the default), exchange, access_token or none."`
+	User     *userToken `yaml:"user" doc:"What the service gets of the user: mint (a token of ours, the default), exchange, basic, access_token or none."`
 
 	line bool
 }

@@ -147,13 +147,14 @@ func (s *Service) findTwin(c *Catalog) []Finding {
 
 // findTerms says that the strictest terms hold: a lease does not say for which service it is.
 func (s *Service) findTerms(c *Catalog) []Finding {
-	if s.Vend == nil {
+	vend := s.Vends()
+	if vend == nil {
 		return nil
 	}
-	for _, other := range c.Vending(s.Vend.Credential) {
-		if other != s && (other.Vend.TTL < s.Vend.TTL || other.Stale < s.Stale) {
+	for _, other := range c.Vending(vend.Credential) {
+		if other != s && (other.Vends().TTL < vend.TTL || other.Stale < s.Stale) {
 			return s.finding(FindingVendTwice, "give both the same terms",
-				"service %q at %s vends %s too, with a shorter ttl or stale, which hold for both", other.Name, other.Pos, s.Vend.Credential)
+				"service %q at %s vends %s too, with a shorter ttl or stale, which hold for both", other.Name, other.Pos, vend.Credential)
 		}
 	}
 	return nil

@@ -121,9 +121,9 @@ func termsOf(vending []*service.Service) (terms, error) {
 	if len(vending) == 0 {
 		return terms{}, fault.New(fault.Denied, ReasonNotVended, "no service file says that this credential is handed out")
 	}
-	t := terms{vending[0].Vend.TTL, vending[0].Stale}
+	t := terms{vending[0].Vends().TTL, vending[0].Stale}
 	for _, s := range vending[1:] {
-		t.ttl, t.stale = min(t.ttl, s.Vend.TTL), min(t.stale, s.Stale)
+		t.ttl, t.stale = min(t.ttl, s.Vends().TTL), min(t.stale, s.Stale)
 	}
 	return t, nil
 }

@@ -40,6 +40,10 @@ type Handler struct {
 	// BrokerAudience is what the provider calls our broker: the user's token is exchanged for it, and that one
 	// is the subject token when the broker mints. Empty: services that want a minted token are refused.
 	BrokerAudience string
+	// Password returns the password of a stored credential, for services that know users by Basic; nil refuses them.
+	Password func(ctx context.Context, credential string) (secret.Value, error)
+	// Refused is told of a credential that a service did not take; nil is told nothing.
+	Refused func(credential string)
 	// Inject sends a request through the broker's egress door, for services whose credential is injected; nil
 	// refuses them.
 	Inject http.RoundTripper

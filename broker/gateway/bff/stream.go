@@ -50,6 +50,9 @@ func (v *visit) again(sent http.Header) http.Header {
 	if !v.tokens.forget(v.who.Hash, v.now()) {
 		return nil
 	}
+	if user := v.route.Service.Browser.User; user.Kind == service.UserBasic && v.Refused != nil {
+		v.Refused(user.Credential)
+	}
 	next, err := v.header()
 	if err != nil || next.Get("Authorization") == sent.Get("Authorization") {
 		return nil

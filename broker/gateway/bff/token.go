@@ -31,14 +31,26 @@ func (v *visit) header() (http.Header, error) {
 	if v.who == nil {
 		return h, nil
 	}
-	token, err := v.token(v.r.Context())
+	authorization, err := v.authorization(v.r.Context())
 	if err != nil {
 		return nil, err
 	}
-	if !token.IsZero() {
-		h["Authorization"] = []string{"Bearer " + string(token.Reveal())}
+	if authorization != "" {
+		h["Authorization"] = []string{authorization}
 	}
 	return h, nil
+}
+
+// authorization is the header of that name which the service takes for this user; empty when it takes none.
+func (v *visit) authorization(ctx context.Context) (string, error) {
+	if v.route.Service.Browser.User.Kind == service.UserBasic {
+		return v.basic(ctx)
+	}
+	token, err := v.token(ctx)
+	if err != nil || token.IsZero() {
+		return "", err
+	}
+	return "Bearer " + string(token.Reveal()), nil
 }
 
 // from says who asked, and where: what another proxy says of that counts only where RemoteAddr is its word already.
