@@ -114,7 +114,7 @@ func (g *Gateway) logout() *logout.Handler {
 		Cookie: login.Cookie, Forget: login.Forget, ReturnTo: login.ReturnTo, HeaderCSRF: bff.HeaderCSRF,
 		PublicName: func(id session.ID) string { return bff.PublicID([]byte(id.Cookie())) },
 		CheckCSRF: func(r *http.Request, o route.Origin, id session.ID, token string) error {
-			return bff.CheckCSRF(r, o, []byte(id.Cookie()), token)
+			return bff.CheckCSRF(r, o, id, token)
 		},
 		FrontChannel: c.Provider.FrontChannel, Failures: &logout.Failures{}, Log: p.log(),
 	}

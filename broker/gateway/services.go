@@ -27,6 +27,7 @@ func (g *Gateway) services() *bff.Handler {
 	if len(c.Brokers.Egress) > 0 {
 		h.Inject = p.client.Egress()
 	}
+	p.sessions.Gone(h.Gone)
 	return h
 }
 

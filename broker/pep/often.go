@@ -11,16 +11,20 @@ import (
 // manyActs bounds what an [Often] remembers; what is beyond it is written each time.
 const manyActs = 1 << 16
 
-// Often remembers for the minute which allowed acts are in the log already. The zero Often is ready for use.
-type Often struct {
+// Often remembers for the minute which allowed acts are in the log already. An Act says what is alike, the caller and
+// the user included. The zero Often is ready for use.
+type Often[Act comparable] struct {
 	mu     sync.Mutex
 	minute time.Time
-	acts   map[oftenKey]*often
+	acts   map[oftenKey[Act]]*often
 }
 
 // oftenKey is what one record speaks for. The policy's revision is in it: a yes of another policy is another
 // answer.
-type oftenKey struct{ act, revision string }
+type oftenKey[Act comparable] struct {
+	act      Act
+	revision string
+}
 
 // often is one record. Whoever comes while it is written waits for it: nothing is done before it is in the log.
 type often struct {
@@ -28,16 +32,15 @@ type often struct {
 	id string // of the decision in the log; empty before it is there
 }
 
-// CheckOften is [Point.Check] for acts that come many times over and change nothing, such as the reads of a page.
+// Check is [Point.Check] for acts that come many times over and change nothing, such as the reads of a page.
 // Each is decided. A refusal is written as ever, and of those that are allowed one for each act, revision of the
-// policy and minute, before the first of them; the others have its id, and no outcome of their own. act names
-// what is alike, the caller and the user included.
-func (p *Point) CheckOften(ctx context.Context, o *Often, act, action string, res policy.Entity) (*Grant, error) {
-	g := p.ask(ctx, action, res, nil)
+// policy and minute, before the first of them; the others have its id, and no outcome of their own.
+func (o *Often[Act]) Check(ctx context.Context, p *Point, act Act, action string, res policy.Entity) (*Grant, error) {
+	g := p.question(ctx, action, res) // without an id: most get that of the one in the log
 	if p.decide(ctx, g) != nil {
 		return p.Check(ctx, action, res)
 	}
-	known := o.of(oftenKey{act, g.Decision.Revision}, g.began)
+	known := o.of(oftenKey[Act]{act, g.Decision.Revision}, g.began)
 	if known == nil {
 		return p.Check(ctx, action, res)
 	}
@@ -55,11 +58,11 @@ func (p *Point) CheckOften(ctx context.Context, o *Often, act, action string, re
 }
 
 // of returns the place of a record, and nil when there are too many.
-func (o *Often) of(key oftenKey, now time.Time) *often {
+func (o *Often[Act]) of(key oftenKey[Act], now time.Time) *often {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if minute := now.Truncate(time.Minute); o.acts == nil || !minute.Equal(o.minute) {
-		o.minute, o.acts = minute, map[oftenKey]*often{}
+		o.minute, o.acts = minute, map[oftenKey[Act]]*often{}
 	}
 	known := o.acts[key]
 	if known == nil && len(o.acts) < manyActs {

@@ -45,13 +45,13 @@ func TestOften(t *testing.T) {
 	now := time.Date(2026, 1, 1, 12, 0, 30, 0, time.UTC)
 	who := workload()
 	who.Workload.NotAfter = now.Add(time.Hour)
-	ctx, log, o := as(t.Context(), who), &count{}, &pep.Often{}
+	ctx, log, o := as(t.Context(), who), &count{}, &pep.Often[string]{}
 	p := &pep.Point{Decider: snapshot(t, rules), Recorder: log, Now: func() time.Time { return now }}
 	ids := make([]string, 50)
 	var all sync.WaitGroup
 	for i := range ids {
 		all.Go(func() {
-			g, err := p.CheckOften(ctx, o, "page", "vend", login)
+			g, err := o.Check(ctx, p, "page", "vend", login)
 			if err != nil {
 				t.Error(err)
 				return
@@ -70,11 +70,11 @@ func TestOften(t *testing.T) {
 		t.Fatalf("%d decisions, %d outcomes", log.of(audit.KindDecision), log.of(audit.KindOutcome))
 	}
 	for what, step := range map[string]func(){
-		"another act":    func() { _, _ = p.CheckOften(ctx, o, "other page", "vend", login) },
-		"another minute": func() { now = now.Add(time.Minute); _, _ = p.CheckOften(ctx, o, "page", "vend", login) },
+		"another act":    func() { _, _ = o.Check(ctx, p, "other page", "vend", login) },
+		"another minute": func() { now = now.Add(time.Minute); _, _ = o.Check(ctx, p, "page", "vend", login) },
 		"another policy": func() {
 			p.Decider = snapshot(t, rules+"# a comment\np, spiffe://a.test/x, vend, credential/y, allow\n")
-			_, _ = p.CheckOften(ctx, o, "page", "vend", login)
+			_, _ = o.Check(ctx, p, "page", "vend", login)
 		},
 	} {
 		before := log.of(audit.KindDecision)
@@ -87,20 +87,20 @@ func TestOften(t *testing.T) {
 // TestOftenFailsClosed: a refusal is decided and written each time, also when a yes came before; and a log that
 // takes nothing stops the first.
 func TestOftenFailsClosed(t *testing.T) {
-	log, o, ctx := &count{}, &pep.Often{}, as(t.Context(), workload())
+	log, o, ctx := &count{}, &pep.Often[string]{}, as(t.Context(), workload())
 	p := &pep.Point{Decider: snapshot(t, rules), Recorder: log}
-	if _, err := p.CheckOften(ctx, o, "page", "vend", login); err != nil {
+	if _, err := o.Check(ctx, p, "page", "vend", login); err != nil {
 		t.Fatal(err)
 	}
 	for n := range 3 {
-		_, err := p.CheckOften(ctx, o, "page", "vend", policy.Entity{Type: "credential", ID: "crm/root"})
+		_, err := o.Check(ctx, p, "page", "vend", policy.Entity{Type: "credential", ID: "crm/root"})
 		if fault.KindOf(err) != fault.Denied || log.of(audit.KindDecision) != n+2 {
 			t.Errorf("%v, %d written", err, log.of(audit.KindDecision))
 		}
 	}
 	log.err = fault.New(fault.Unavailable, audit.ReasonFailed, "full")
 	for range 2 {
-		if _, err := p.CheckOften(ctx, o, "new page", "vend", login); fault.KindOf(err) != fault.Unavailable {
+		if _, err := o.Check(ctx, p, "new page", "vend", login); fault.KindOf(err) != fault.Unavailable {
 			t.Errorf("a full log: %v", err)
 		}
 	}

@@ -86,12 +86,17 @@ func (p *Point) CheckWith(ctx context.Context, action string, res policy.Entity,
 
 // ask puts the question, and gives it its id and its time.
 func (p *Point) ask(ctx context.Context, action string, res policy.Entity, about map[string]any) *Grant {
-	who, _ := identity.FromContext(ctx) // the zero Principal is nobody
-	g := &Grant{Principal: who, Action: action, Resource: res, ID: audit.NewID(), point: p, about: about, began: p.now()}
+	g := p.question(ctx, action, res)
+	g.ID, g.about = audit.NewID(), about
 	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
 		g.trace = span.TraceID().String()
 	}
 	return g
+}
+
+func (p *Point) question(ctx context.Context, action string, res policy.Entity) *Grant {
+	who, _ := identity.FromContext(ctx) // the zero Principal is nobody
+	return &Grant{Principal: who, Action: action, Resource: res, point: p, began: p.now()}
 }
 
 // decide answers g's question into g.Decision, and returns nil only if it is a yes.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/gateway/session"
 	"github.com/intercom-broker/intercom/broker/hygiene"
 	"github.com/intercom-broker/intercom/broker/identity"
 	"github.com/intercom-broker/intercom/broker/pep"
@@ -19,7 +20,7 @@ import (
 func (v *visit) check() (err error) {
 	p, b := identity.Principal{Workload: v.Self()}, v.route.Service.Browser
 	if v.who != nil && (!b.Require.Anonymous || b.User.Kind != service.UserNone) {
-		p.User = userOf(*v.who)
+		p.User = v.memory.user(*v.who)
 	}
 	ctx := identity.NewContext(v.r.Context(), p)
 	if v.grant, err = v.decide(ctx, v.resource(v.path)); err != nil {
@@ -42,11 +43,17 @@ func (v *visit) decide(ctx context.Context, res policy.Entity) (*pep.Grant, erro
 	if !isRead(v.r.Method) || hygiene.IsUpgrade(v.r) {
 		return v.Point.Check(ctx, policy.ActionCall, res)
 	}
-	act := v.route.Service.Name + " " + v.route.Match.Pos
+	act := read{service: v.route.Service.Name, match: v.route.Match.Pos}
 	if v.who != nil {
-		act += " " + v.who.Hash.String()
+		act.session = v.who.Hash
 	}
-	return v.Point.CheckOften(ctx, &v.reads, act, policy.ActionCall, res)
+	return v.reads.Check(ctx, v.Point, act, policy.ActionCall, res)
+}
+
+// read is what is alike in the log: the requests of a session, or of all who have none, to one match.
+type read struct {
+	service, match string
+	session        session.Hash
 }
 
 // refusedBy says a refusal in words that a page acts on. Of a session that passed step 4 nobody is to log in again:

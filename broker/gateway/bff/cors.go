@@ -45,7 +45,7 @@ func AddCORS(h http.Header, r *http.Request, o route.Origin) {
 	}
 	h.Add("Vary", "Origin")
 	from, ok := originOf(r)
-	if !ok || !o.Allows(from) {
+	if !ok || from == o.URL || !o.Allows(from) { // its own pages need no leave
 		return
 	}
 	h.Set("Access-Control-Allow-Origin", from)

@@ -24,7 +24,7 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request, o route.Origin)
 	if err != nil {
 		return err
 	}
-	if err := CheckCSRF(r, o, []byte(id.Cookie()), ""); err != nil {
+	if err := CheckCSRF(r, o, id, ""); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(r.Context())

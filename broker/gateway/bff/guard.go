@@ -9,6 +9,7 @@ import (
 
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/gateway/route"
+	"github.com/intercom-broker/intercom/broker/gateway/session"
 	"github.com/intercom-broker/intercom/broker/hygiene"
 )
 
@@ -57,7 +58,7 @@ func mac(id []byte, label string) []byte {
 // An unsafe request carries the session's token, in a header that no form can set. Others come from the
 // origin itself, from one on its list, or are navigations: EventSource, WebSocket and downloads cannot set
 // a header. token is what the request carries.
-func CheckCSRF(r *http.Request, o route.Origin, id []byte, token string) error {
+func CheckCSRF(r *http.Request, o route.Origin, id session.ID, token string) error {
 	if from, ok := originOf(r); ok && !o.Allows(from) {
 		return fault.New(fault.Denied, ReasonOrigin, "requests from this origin are not allowed here")
 	}
@@ -69,7 +70,7 @@ func CheckCSRF(r *http.Request, o route.Origin, id []byte, token string) error {
 		return nil
 	case isRead(r.Method):
 		return checkRead(r)
-	case subtle.ConstantTimeCompare([]byte(token), []byte(CSRFToken(id))) != 1:
+	case subtle.ConstantTimeCompare([]byte(token), []byte(CSRFToken([]byte(id.Cookie())))) != 1:
 		return fault.New(fault.Denied, ReasonCSRF, "the "+HeaderCSRF+" header must hold the csrf_token of the session")
 	}
 	return nil

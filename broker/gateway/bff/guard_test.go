@@ -9,11 +9,12 @@ import (
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/gateway/bff"
 	"github.com/intercom-broker/intercom/broker/gateway/route"
+	"github.com/intercom-broker/intercom/broker/gateway/session"
 )
 
 var (
 	icom = route.Origin{URL: "https://icom.test", CORS: []string{"https://app.test"}}
-	id   = []byte("an id of thirty-two random bytes")
+	id   = session.NewID()
 )
 
 // request has headers as "Name: value" lines.
@@ -60,7 +61,7 @@ func TestIsNavigation(t *testing.T) {
 }
 
 func TestCheckCSRF(t *testing.T) {
-	token := bff.CSRFToken(id)
+	token := bff.CSRFToken([]byte(id.Cookie()))
 	for name, c := range map[string]struct {
 		r     *http.Request
 		token string
@@ -99,6 +100,7 @@ func TestCheckCSRF(t *testing.T) {
 
 // TestNamesOfASession: none of them tells another.
 func TestNamesOfASession(t *testing.T) {
+	id := []byte("an id of thirty-two random bytes")
 	if a, b := bff.CSRFToken(id), bff.PublicID(id); a == b || len(a) != 43 || strings.Contains(a, string(id)) || a == bff.CSRFToken(id[1:]) {
 		t.Errorf("%q, %q", a, b)
 	}

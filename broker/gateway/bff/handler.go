@@ -65,8 +65,8 @@ type Handler struct {
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 
-	tokens tokens
-	reads  pep.Often
+	memory memory
+	reads  pep.Often[read]
 }
 
 func (h *Handler) prefix() string { return cmp.Or(h.Prefix, "/bff") }
@@ -97,6 +97,8 @@ type visit struct {
 	held   bool // the browser has sent an id
 	who    *session.Session
 	grant  *pep.Grant
+
+	outcome pep.Outcome
 }
 
 // The reasons of refusals that pages act on, beside those of package session.
@@ -156,7 +158,7 @@ func (v *visit) admit() error {
 // CORS does not keep other sites from reading it.
 func (v *visit) checkSource() error {
 	if v.who != nil {
-		return CheckCSRF(v.r, v.origin, []byte(v.id.Cookie()), v.r.Header.Get(HeaderCSRF))
+		return CheckCSRF(v.r, v.origin, v.id, v.r.Header.Get(HeaderCSRF))
 	}
 	if from, ok := originOf(v.r); ok && hygiene.IsUpgrade(v.r) && !v.origin.Allows(from) {
 		return fault.New(fault.Denied, ReasonOrigin, "requests from this origin are not allowed here")
@@ -166,19 +168,18 @@ func (v *visit) checkSource() error {
 
 // act does what was allowed, and records what became of it.
 func (v *visit) act() error {
-	outcome := pep.Outcome{}
-	defer func() { v.grant.Done(outcome) }()
+	defer func() { v.grant.Done(v.outcome) }()
 	// 8. With what?
 	header, err := v.header()
 	if err != nil {
-		outcome.Err = err
+		v.outcome.Err = err
 		return fault.WithDecision(err, v.grant.ID)
 	}
 	// 9. Stream.
 	if v.who != nil && !v.route.Service.Browser.Pass.Passive {
 		v.Sessions.Touch(*v.who)
 	}
-	v.stream(header, &outcome)
+	v.stream(header)
 	return nil
 }
 

@@ -47,25 +47,26 @@ func TestUnsafe(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	w := newWorld(t)
 	b := w.alice(t)
+	const other = "Origin: https://app.test" // whose pages can read why
 	bob := w.tab(t).logIn("bob")
 	for name, c := range map[string]struct {
 		got    answer
 		status int
 		code   string
 	}{
-		"policy":                {b.fetch(http.MethodGet, "/orders/secret"), 403, "policy_denied"},
-		"no rule":               {b.fetch(http.MethodGet, "/nobody/1"), 403, "policy_denied"},
-		"another group":         {b.fetch(http.MethodGet, "/admin/1"), 403, "group_required"},
-		"another scope":         {b.fetch(http.MethodGet, "/scoped/1"), 403, "scope_required"},
-		"another level":         {b.fetch(http.MethodGet, "/strong/1"), 401, "login_level_required"},
-		"no such route":         {b.fetch(http.MethodGet, "/what"), 404, "route_unknown"},
-		"odd path":              {b.fetch(http.MethodGet, "/orders/%2e%2e/admin"), 400, "request_refused"},
-		"no CSRF token":         {b.fetch(http.MethodPost, "/orders/1"), 403, "csrf_failed"},
-		"another's CSRF token":  {b.fetch(http.MethodPost, "/orders/1", bff.HeaderCSRF+": "+bob.state().CSRF), 403, "csrf_failed"},
-		"nobody":                {w.tab(t).fetch(http.MethodGet, "/orders/1"), 401, "login_required"},
-		"own token, not for it": {b.fetch(http.MethodGet, "/own/1"), 502, "token_exchange_failed"},
+		"policy":                {b.fetch(http.MethodGet, "/orders/secret", other), 403, "policy_denied"},
+		"no rule":               {b.fetch(http.MethodGet, "/nobody/1", other), 403, "policy_denied"},
+		"another group":         {b.fetch(http.MethodGet, "/admin/1", other), 403, "group_required"},
+		"another scope":         {b.fetch(http.MethodGet, "/scoped/1", other), 403, "scope_required"},
+		"another level":         {b.fetch(http.MethodGet, "/strong/1", other), 401, "login_level_required"},
+		"no such route":         {b.fetch(http.MethodGet, "/what", other), 404, "route_unknown"},
+		"odd path":              {b.fetch(http.MethodGet, "/orders/%2e%2e/admin", other), 400, "request_refused"},
+		"no CSRF token":         {b.fetch(http.MethodPost, "/orders/1", other), 403, "csrf_failed"},
+		"another's CSRF token":  {b.fetch(http.MethodPost, "/orders/1", other, bff.HeaderCSRF+": "+bob.state().CSRF), 403, "csrf_failed"},
+		"nobody":                {w.tab(t).fetch(http.MethodGet, "/orders/1", other), 401, "login_required"},
+		"own token, not for it": {b.fetch(http.MethodGet, "/own/1", other), 502, "token_exchange_failed"},
 	} {
-		if c.got.StatusCode != c.status || c.got.code() != c.code || c.got.Header.Get("Access-Control-Allow-Origin") != "https://icom.test" {
+		if c.got.StatusCode != c.status || c.got.code() != c.code || c.got.Header.Get("Access-Control-Allow-Origin") != "https://app.test" {
 			t.Errorf("%s: %d %s %v", name, c.got.StatusCode, c.got.text, c.got.Header)
 		}
 	}

@@ -107,7 +107,7 @@ func (h *Handler) touch(w http.ResponseWriter, r *http.Request, o route.Origin) 
 	if err != nil {
 		return err
 	}
-	if err := CheckCSRF(r, o, []byte(id.Cookie()), r.Header.Get(HeaderCSRF)); err != nil {
+	if err := CheckCSRF(r, o, id, r.Header.Get(HeaderCSRF)); err != nil {
 		return err
 	}
 	h.Sessions.Touch(*who)

@@ -7,12 +7,11 @@ import (
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/gateway/session"
 	"github.com/intercom-broker/intercom/broker/gateway/upstream"
-	"github.com/intercom-broker/intercom/broker/pep"
 	"github.com/intercom-broker/intercom/broker/service"
 )
 
 // stream sends the request on, and the answer back.
-func (v *visit) stream(header http.Header, outcome *pep.Outcome) {
+func (v *visit) stream(header http.Header) {
 	call := upstream.Call{
 		Service: v.route.Service, Path: v.path, Header: header, Anonymous: v.who == nil,
 		Modify: func(res *http.Response) error { v.sign(res.Header); return nil },
@@ -23,9 +22,9 @@ func (v *visit) stream(header http.Header, outcome *pep.Outcome) {
 		},
 		Opened: v.opened,
 		Ended: func(o upstream.Outcome) {
-			outcome.Bytes = o.Bytes
+			v.outcome.Bytes = o.Bytes
 			if o.Err != nil {
-				outcome.Err = o.Err
+				v.outcome.Err = o.Err
 			}
 		},
 	}
@@ -47,7 +46,7 @@ func (v *visit) sign(h http.Header) {
 // again returns what to send after a 401: a token that is newer than the one that was not taken, and nothing where
 // there is none, since the service means what it says then.
 func (v *visit) again(sent http.Header) http.Header {
-	if !v.tokens.forget(v.who.Hash, v.now()) {
+	if !v.memory.forget(v.who.Hash, v.now()) {
 		return nil
 	}
 	if user := v.route.Service.Browser.User; user.Kind == service.UserBasic && v.Refused != nil {

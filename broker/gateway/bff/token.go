@@ -25,7 +25,7 @@ const ReasonToken = "token_exchange_failed"
 
 // header is what the service gets: what may travel of the browser's, and the token last.
 func (v *visit) header() (http.Header, error) {
-	h := make(http.Header, len(v.r.Header)+2)
+	h := make(http.Header, len(v.r.Header)+4)
 	hygiene.ForwardHeaders(h, v.r.Header, "Authorization", HeaderCSRF)
 	v.from(h)
 	if v.who == nil {
@@ -60,7 +60,8 @@ func (v *visit) from(h http.Header) {
 		client = v.r.RemoteAddr
 	}
 	scheme, _, _ := strings.Cut(v.origin.URL, ":")
-	h["X-Forwarded-For"], h["X-Forwarded-Host"], h["X-Forwarded-Proto"] = []string{client}, []string{v.origin.Host()}, []string{scheme}
+	said := [...]string{client, v.origin.Host(), scheme} // one array for three
+	h["X-Forwarded-For"], h["X-Forwarded-Host"], h["X-Forwarded-Proto"] = said[0:1:1], said[1:2:2], said[2:3:3]
 }
 
 // token returns the token that the service takes of this user, and the zero value when it takes none.
@@ -70,19 +71,30 @@ func (v *visit) token(ctx context.Context) (secret.Value, error) {
 	if kind == service.UserNone {
 		return secret.Value{}, nil
 	}
-	fresh, err := v.Sessions.Fresh(ctx, *v.who, v.refresh)
-	if err != nil {
+	if err := v.freshen(ctx); err != nil {
 		return secret.Value{}, err
 	}
-	v.who = &fresh
 	switch kind {
 	case service.UserOwn:
-		return ownToken(fresh.Tokens.Access, s.Browser.User.Audience)
+		return ownToken(v.who.Tokens.Access, s.Browser.User.Audience)
 	case service.UserExchange:
 		return v.exchanged(ctx, s.Browser.User.Audience, s.Browser.User.Scope)
 	default:
 		return v.minted(ctx, s.Token.Audience)
 	}
+}
+
+// freshen sees to it that the session's own token has not expired.
+func (v *visit) freshen(ctx context.Context) error {
+	if !v.Sessions.Due(v.who) {
+		return nil
+	}
+	fresh, err := v.Sessions.Fresh(ctx, *v.who, v.refresh)
+	if err != nil {
+		return err
+	}
+	v.who = &fresh
+	return nil
 }
 
 // refresh is the [session.Refresher] at the provider.
@@ -143,11 +155,18 @@ func noToken(message string, cause error) *fault.Error {
 	return fault.New(fault.Unavailable, ReasonToken, message).Because(cause)
 }
 
-// exchanged trades the session's token at the provider.
+// exchanged is what the provider gives for the session's token.
 func (v *visit) exchanged(ctx context.Context, audience string, scope []string) (secret.Value, error) {
+	key := tokenKey{v.who.Hash, v.who.Subject, "exchange", audience, strings.Join(scope, " ")}
+	if token, ok := v.memory.token(v.now(), key); ok {
+		return token, nil
+	}
+	return v.exchange(ctx, key, audience, scope)
+}
+
+func (v *visit) exchange(ctx context.Context, key tokenKey, audience string, scope []string) (secret.Value, error) {
 	who := *v.who
-	key := tokenKey{who.Hash, who.Subject, "exchange", audience, strings.Join(scope, " ")}
-	return v.tokens.get(ctx, v.now(), key, func(ctx context.Context) (secret.Value, time.Time, error) {
+	return v.memory.trade(ctx, v.now(), key, func(ctx context.Context) (secret.Value, time.Time, error) {
 		got, err := v.Provider.Exchange(ctx, who.Tokens.Access, audience, scope...)
 		if fault.From(err).Reason == provider.ReasonExchangeOrEnded {
 			var alive session.Session
@@ -200,8 +219,17 @@ func refusedTrade(err error) error {
 	}
 }
 
-// minted asks our broker, with a token of the user's that is for the broker alone.
+// minted is what our broker gives for the user.
 func (v *visit) minted(ctx context.Context, audience string) (secret.Value, error) {
+	key := tokenKey{v.who.Hash, v.who.Subject, "mint", audience, ""}
+	if token, ok := v.memory.token(v.now(), key); ok {
+		return token, nil
+	}
+	return v.mint(ctx, key, audience)
+}
+
+// mint asks our broker, with a token of the user's that is for the broker alone.
+func (v *visit) mint(ctx context.Context, key tokenKey, audience string) (secret.Value, error) {
 	if v.Mint == nil || v.BrokerAudience == "" {
 		return secret.Value{}, noToken("there is nobody to mint a token", nil)
 	}
@@ -209,8 +237,7 @@ func (v *visit) minted(ctx context.Context, audience string) (secret.Value, erro
 	if err != nil {
 		return secret.Value{}, err
 	}
-	key := tokenKey{v.who.Hash, v.who.Subject, "mint", audience, ""}
-	return v.tokens.get(ctx, v.now(), key, func(ctx context.Context) (secret.Value, time.Time, error) {
+	return v.memory.trade(ctx, v.now(), key, func(ctx context.Context) (secret.Value, time.Time, error) {
 		token, end, err := v.Mint(ctx, audience, subject)
 		if err != nil {
 			err = refusedTrade(err)

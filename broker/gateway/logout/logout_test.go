@@ -55,7 +55,7 @@ func newWorld(t testing.TB, change func(*logout.Handler)) *world {
 		Provider: p, Sessions: sessions, Pages: pages, Origins: origins, Cookie: login.Cookie, Forget: login.Forget, ReturnTo: login.ReturnTo,
 		HeaderCSRF: bff.HeaderCSRF, PublicName: func(id session.ID) string { return bff.PublicID([]byte(id.Cookie())) },
 		CheckCSRF: func(r *http.Request, o route.Origin, id session.ID, token string) error {
-			return bff.CheckCSRF(r, o, []byte(id.Cookie()), token)
+			return bff.CheckCSRF(r, o, id, token)
 		},
 		Failures: &logout.Failures{},
 	}}

@@ -9,7 +9,7 @@ import (
 // activity is when users were last seen by this process, and what of it the store knows.
 type activity struct {
 	mu   sync.Mutex
-	seen map[Hash]seen
+	seen map[Hash]*seen
 }
 
 type seen struct {
@@ -36,8 +36,11 @@ func (a *activity) touch(s Session, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	e := a.seen[s.Hash]
+	if e == nil {
+		e = &seen{}
+		a.seen[s.Hash] = e
+	}
 	e.session, e.at = s, now
-	a.seen[s.Hash] = e
 }
 
 // last is the latest activity that is known here: at least the login.
@@ -54,8 +57,11 @@ func (a *activity) last(s Session) time.Time {
 func (a *activity) learn(s Session, at time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if e := a.seen[s.Hash]; at.After(e.at) {
-		a.seen[s.Hash] = seen{session: s, at: at, written: at, tried: e.tried}
+	switch e := a.seen[s.Hash]; {
+	case e == nil:
+		a.seen[s.Hash] = &seen{session: s, at: at, written: at}
+	case at.After(e.at):
+		e.session, e.at, e.written = s, at, at
 	}
 }
 
@@ -76,8 +82,7 @@ func (a *activity) due(now time.Time, last bool) (due []seen) {
 			delete(a.seen, h)
 		case e.at.After(e.written) && (last || now.Sub(e.tried) >= every):
 			e.tried = now
-			a.seen[h] = e
-			due = append(due, e)
+			due = append(due, *e)
 		}
 	}
 	return due
@@ -88,7 +93,6 @@ func (a *activity) wrote(h Hash, at time.Time) {
 	defer a.mu.Unlock()
 	if e, ok := a.seen[h]; ok {
 		e.written = at
-		a.seen[h] = e
 	}
 }
 

@@ -74,12 +74,13 @@ type Manager struct {
 	mu      sync.Mutex
 	flights map[Hash]*flight
 	backoff map[Hash]pause
+	gone    func(Hash)
 }
 
 // New returns a manager on c.Store, which belongs to it from now on. [Manager.Run] must run beside it.
 func New(c Config) *Manager {
 	m := &Manager{
-		Config: c.withDefaults(), activity: activity{seen: map[Hash]seen{}}, watchers: newWatchers(),
+		Config: c.withDefaults(), activity: activity{seen: map[Hash]*seen{}}, watchers: newWatchers(),
 		flights: map[Hash]*flight{}, backoff: map[Hash]pause{},
 	}
 	m.cache = newCache(m.Cached, m.fetch)
@@ -89,6 +90,10 @@ func New(c Config) *Manager {
 	})
 	return m
 }
+
+// Gone calls f with each session that this process finds to be over, so that what was derived of it goes too. It is
+// called once, before anything else.
+func (m *Manager) Gone(f func(Hash)) { m.gone = f }
 
 // tick is how often Run looks: watchers are told of an end within it, and a second is what they are
 // promised.
@@ -149,6 +154,9 @@ func (m *Manager) get(ctx context.Context, h Hash) (Session, error) {
 	}
 	s, err := m.cache.get(ctx, h)
 	if err != nil {
+		if _, over := errors.AsType[*Ended](err); over && m.gone != nil {
+			m.gone(h) // ended by another process
+		}
 		return Session{}, err
 	}
 	return m.judge(ctx, s)
@@ -199,6 +207,9 @@ func (m *Manager) dropped(h Hash) {
 func (m *Manager) forget(h Hash) {
 	m.dropped(h)
 	m.activity.forget(h)
+	if m.gone != nil {
+		m.gone(h)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.backoff, h)

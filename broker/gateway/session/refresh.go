@@ -37,6 +37,9 @@ type pause struct {
 	last  time.Duration
 }
 
+// Due reports whether [Manager.Fresh] has anything to do.
+func (m *Manager) Due(s *Session) bool { return !m.Now().Before(s.Tokens.due()) }
+
 // Fresh returns s with an access token that has not expired. Before 80 % of its life that is s itself, then
 // s too, while it is refreshed in the background, and after it the outcome of the refresh.
 func (m *Manager) Fresh(ctx context.Context, s Session, r Refresher) (Session, error) {

@@ -69,8 +69,13 @@ func isPrivate(values []string) bool {
 	return private
 }
 
+const events = "text/event-stream"
+
 // isEvents reports whether the answer is an event stream.
 func isEvents(h http.Header) bool {
+	if t := h.Get("Content-Type"); len(t) < len(events) || !strings.EqualFold(t[:len(events)], events) {
+		return false // most are not, and that is seen at once
+	}
 	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
-	return err == nil && kind == "text/event-stream"
+	return err == nil && kind == events
 }
