@@ -41,6 +41,10 @@ services:
 // serve says what it got: the claims of the token, and all headers.
 func (s *services) serve(w http.ResponseWriter, r *http.Request) {
 	s.served.Add(1)
+	if strings.HasSuffix(r.URL.Path, "/socket") {
+		echo(w, r)
+		return
+	}
 	if strings.HasSuffix(r.URL.Path, "/stream") {
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = fmt.Fprint(w, "data: begun\n\n")

@@ -129,8 +129,11 @@ func (p *Point) decide(ctx context.Context, g *Grant) error {
 // answer is yes. It is for what goes on after its decision: streams and upgraded connections. Nothing is
 // recorded until the answer is no; then a second decision goes into the log under g's id, and the caller
 // ends the act, whether or not it could be written.
-func (p *Point) Still(ctx context.Context, g *Grant) error {
-	again := &Grant{Principal: g.Principal, Action: g.Action, Resource: g.Resource, ID: g.ID, about: g.about, trace: g.trace, began: p.now()}
+func (p *Point) Still(ctx context.Context, g *Grant) error { return p.StillFor(ctx, g, g.Principal) }
+
+// StillFor is Still for a caller whose proofs have been renewed since.
+func (p *Point) StillFor(ctx context.Context, g *Grant, who identity.Principal) error {
+	again := &Grant{Principal: who, Action: g.Action, Resource: g.Resource, ID: g.ID, about: g.about, trace: g.trace, began: p.now()}
 	refusal := p.decide(ctx, again)
 	if refusal == nil || ctx.Err() != nil {
 		return refusal

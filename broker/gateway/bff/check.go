@@ -18,16 +18,38 @@ import (
 // everybody and gets nothing of the user is not asked about the user: who is logged in may what nobody in
 // particular may.
 func (v *visit) check() (err error) {
-	p, b := identity.Principal{Workload: v.Self()}, v.route.Service.Browser
-	if v.who != nil && (!b.Require.Anonymous || b.User.Kind != service.UserNone) {
-		p.User = v.memory.user(*v.who)
-	}
-	ctx := identity.NewContext(v.r.Context(), p)
+	ctx := identity.NewContext(v.r.Context(), v.principal(v.who))
 	if v.grant, err = v.decide(ctx, v.resource(v.path)); err != nil {
 		return refusedBy(err)
 	}
 	if err := v.Point.Veto(ctx, v.grant, policy.ActionCall, v.resource(otherSlash(v.path))); err != nil {
 		v.grant.Done(pep.Outcome{Err: err})
+		return refusedBy(err)
+	}
+	return nil
+}
+
+// principal is who asks: the gateway, and the user where there is one whom it concerns.
+func (v *visit) principal(who *session.Session) identity.Principal {
+	p, b := identity.Principal{Workload: v.Self()}, v.route.Service.Browser
+	if who != nil && (!b.Require.Anonymous || b.User.Kind != service.UserNone) {
+		p.User = v.memory.user(*who)
+	}
+	return p
+}
+
+// still asks again of a stream that was allowed, by the policy, the session and our own proof of now. That the
+// session has ended is told by who watches it.
+func (v *visit) still(ctx context.Context) error {
+	who := v.who
+	if who != nil {
+		now, err := v.Sessions.Get(ctx, v.id)
+		if err != nil {
+			return nil
+		}
+		who = &now
+	}
+	if err := v.Point.StillFor(ctx, v.grant, v.principal(who)); err != nil {
 		return refusedBy(err)
 	}
 	return nil

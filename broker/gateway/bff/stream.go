@@ -3,6 +3,7 @@ package bff
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/gateway/session"
@@ -59,25 +60,40 @@ func (v *visit) again(sent http.Header) http.Header {
 	return next
 }
 
-// opened returns a context that ends with the session, or when this gateway does: what lasts must not outlive
-// either.
+// askAgain is how often policy is asked of a stream that lasts. One that a new rule forbids ends within it.
+const askAgain = 5 * time.Second
+
+// opened returns a context that ends with the session, when policy allows it no longer, or when this gateway ends:
+// what lasts must not outlive any of them.
 func (v *visit) opened(*http.Response) context.Context {
 	ctx, cancel := context.WithCancelCause(v.r.Context())
 	var ended <-chan session.Ended
 	if v.who != nil {
 		ended = v.Sessions.Watch(ctx, v.who.Hash)
 	}
-	go func() {
+	go func() { cancel(v.watch(ctx, ended)) }()
+	return ctx
+}
+
+// watch returns why a stream ends; nil when it has ended by itself.
+func (v *visit) watch(ctx context.Context, ended <-chan session.Ended) error {
+	tick := time.NewTicker(askAgain)
+	defer tick.Stop()
+	for {
 		select {
 		case e, ok := <-ended:
-			if ok {
-				cancel(fault.New(fault.Unauthenticated, e.Code(), "the session ended"))
+			if !ok {
+				return nil
 			}
+			return fault.New(fault.Unauthenticated, e.Code(), "the session ended")
 		case <-v.Draining:
-			cancel(fault.New(fault.Unavailable, "gateway_draining", "this gateway ends; connect again"))
+			return fault.New(fault.Unavailable, "gateway_draining", "this gateway ends; connect again")
+		case <-tick.C:
+			if err := v.still(ctx); err != nil && ctx.Err() == nil {
+				return err
+			}
 		case <-ctx.Done():
+			return nil
 		}
-		cancel(nil)
-	}()
-	return ctx
+	}
 }

@@ -127,5 +127,5 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	w.status = http.StatusSwitchingProtocols
-	return outbound.CountConn(c, &w.call.bytes), rw, nil
+	return &socket{Conn: outbound.CountConn(c, &w.call.bytes), call: w.call}, rw, nil
 }

@@ -45,7 +45,8 @@ type Call struct {
 	// the request is sent again with that in Header's place, once.
 	Again func(*http.Response) http.Header
 	// Opened is told of an answer that may last: 101, or an event stream. The call is broken off when the
-	// context that it returns ends. Its cause is the failure, if that is a fault.
+	// context that it returns ends. Its cause is the failure, if that is a fault, and a WebSocket is told of it by
+	// a Close frame: 4401 where nobody is logged in any more, 4403 where it is not allowed, 1012 where we go away.
 	Opened func(*http.Response) context.Context
 	// Ended is told how the call ended, also when it was broken off.
 	Ended func(Outcome)

@@ -315,11 +315,11 @@ func TestWebSocket(t *testing.T) {
 // returned, on both sides; an answer that does not last is not asked about.
 func TestSessionEndsStreams(t *testing.T) {
 	ended := make(chan error, 2)
-	socket := chat(ended)
+	talk := chat(ended)
 	g := newGate(t, crm(plain(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/chat":
-			socket(w, r)
+			talk(w, r)
 		case "/events":
 			w.Header().Set("Content-Type", "text/event-stream")
 			_, _ = fmt.Fprint(w, "data: 1\n\n")
@@ -328,7 +328,13 @@ func TestSessionEndsStreams(t *testing.T) {
 			ended <- r.Context().Err()
 		}
 	})))
-	for name, why := range map[string]error{upstream.ReasonEnded: context.Canceled, "POLICY_CHANGED": fault.New(fault.Denied, "POLICY_CHANGED", "x")} {
+	for name, c := range map[string]struct {
+		why  error
+		code websocket.StatusCode
+	}{
+		upstream.ReasonEnded: {context.Canceled, 4401}, "session_revoked": {fault.New(fault.Unauthenticated, "session_revoked", "x"), 4401},
+		"policy_denied": {fault.New(fault.Denied, "policy_denied", "x"), 4403}, "gateway_draining": {fault.New(fault.Unavailable, "gateway_draining", "x"), 1012},
+	} {
 		session, end := context.WithCancelCause(t.Context())
 		var opened atomic.Int64
 		g.change = func(_ *http.Request, c *upstream.Call) {
@@ -339,17 +345,18 @@ func TestSessionEndsStreams(t *testing.T) {
 		}
 		do(t, g.client(t, "h2"), "GET", "http://door.test/crm/short")
 		g.outcome(t)
-		c := g.dial(t)
-		say(t, c, "hello")
+		socket := g.dial(t)
+		say(t, socket, "hello")
 		events := open(t, g.client(t, "h2"), "GET", "http://door.test/crm/events", nil)
 		_, _ = io.ReadFull(events.Body, make([]byte, 9))
 		if n := opened.Load(); n != 2 {
 			t.Errorf("asked about %d answers", n)
 		}
 		began := time.Now()
-		end(why)
-		if _, _, err := c.Read(t.Context()); err == nil {
-			t.Error("the WebSocket goes on")
+		end(c.why)
+		var told websocket.CloseError
+		if _, _, err := socket.Read(t.Context()); !errors.As(err, &told) || told.Code != c.code || told.Reason != name {
+			t.Errorf("%s: the WebSocket ends with %v", name, err)
 		}
 		if _, err := io.ReadAll(events.Body); err == nil {
 			t.Error("the event stream ended as if it were whole")
