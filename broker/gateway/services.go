@@ -18,7 +18,7 @@ func (g *Gateway) services() *bff.Handler {
 	h := &bff.Handler{
 		Origins: c.origins(), Table: p.router.Table, Sessions: p.sessions, Provider: p.provider, Pages: p.pages,
 		Proxy: upstream.NewProxy(p.upstreams), Point: p.point, Self: p.self, Mint: p.mint, BrokerAudience: c.Brokers.Audience,
-		Cookie: login.Cookie, Forget: login.Forget, Prefix: c.prefix(), Claims: c.Provider.Claims, Draining: g.draining, Log: p.log(), Trusted: byProxy,
+		Cookie: login.Cookie, Forget: login.Forget, Prefix: c.prefix(), Claims: c.Provider.Claims, Groups: c.Provider.Groups, Draining: g.draining, Log: p.log(), Trusted: byProxy,
 		Password: func(ctx context.Context, credential string) (secret.Value, error) {
 			return p.secrets.leases.field(ctx, credential, "password")
 		},

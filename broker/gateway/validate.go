@@ -87,6 +87,7 @@ func (c *Config) checkSessions(e *errs) {
 	e.want(s.Memory != (s.Redis != nil), "sessions: want exactly one of memory and redis")
 	e.want(s.Redis == nil || len(s.Keys) > 0, "sessions.keys: want at least one: what Redis holds is sealed")
 	e.want(s.Redis != nil || len(s.Keys) == 0, "sessions.keys: sessions in memory are not sealed")
+	e.want(s.Absolute == 0 || s.Idle <= s.Absolute, "sessions.idle: %s is never reached: no session lives longer than absolute, %s", s.Idle, s.Absolute)
 	e.want(slices.Contains([]string{"", "strict", "lax"}, s.SameSite), "sessions.same_site: want strict or lax, got %q", s.SameSite)
 }
 

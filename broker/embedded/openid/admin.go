@@ -29,3 +29,14 @@ func (p *Provider) setDisabled(name string, disabled bool) {
 	defer p.mu.Unlock()
 	p.disabled[name] = disabled
 }
+
+// SetGroups puts a user into these groups and no others. What tokens say that are out stays.
+func (p *Provider) SetGroups(name string, groups ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.cfg.Users {
+		if p.cfg.Users[i].Name == name {
+			p.cfg.Users[i].Groups = groups
+		}
+	}
+}

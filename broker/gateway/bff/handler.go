@@ -58,6 +58,8 @@ type Handler struct {
 	Prefix string
 	// Claims are the claims that a page may see.
 	Claims []string
+	// Groups is the claim that lists the user's groups; empty means groups.
+	Groups string
 	// Draining is closed when streams should go to another gateway; nil never is.
 	Draining <-chan struct{}
 	// Log may be nil.

@@ -68,3 +68,21 @@ func TestProviderAway(t *testing.T) {
 		t.Errorf("%d %s", res.StatusCode, res.text)
 	}
 }
+
+// TestGroupsAreThoseOfNow: a refresh brings the groups that the user is in now, and takes those that are gone.
+func TestGroupsAreThoseOfNow(t *testing.T) {
+	w := newWorld(t)
+	b := w.alice(t)
+	if res := b.fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s", res.StatusCode, res.text)
+	}
+	w.idp.SetGroups("alice", "guests")
+	w.later(time.Minute)
+	b.fetch(http.MethodGet, "/lost/1") // whose refusal is looked into by a refresh
+	if n := w.idp.Grants("refresh_token"); n != 1 {
+		t.Fatalf("%d refreshes", n)
+	}
+	if res := b.fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusForbidden || res.code() != "policy_denied" {
+		t.Errorf("%d %s", res.StatusCode, res.text)
+	}
+}

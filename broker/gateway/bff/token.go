@@ -99,13 +99,17 @@ func (v *visit) freshen(ctx context.Context) error {
 
 // refresh is the [session.Refresher] at the provider.
 func (h *Handler) refresh(ctx context.Context, s session.Session) (session.Session, error) {
-	tokens, _, err := h.Provider.Refresh(ctx, s.Tokens.Refresh, provider.Claims{Issuer: s.Issuer, Subject: s.Subject})
+	tokens, claims, err := h.Provider.Refresh(ctx, s.Tokens.Refresh, provider.Claims{Issuer: s.Issuer, Subject: s.Subject})
 	if err != nil {
 		return s, outcome(err)
 	}
 	s.Tokens = session.Tokens{Access: tokens.Access, Refresh: tokens.Refresh, ID: s.Tokens.ID, Issued: h.now(), Expiry: tokens.Expiry}
 	if !tokens.ID.IsZero() {
 		s.Tokens.ID = tokens.ID
+		// All of it: a group that is gone must be gone here too, and providers leave out lists that are empty.
+		if s.Claims, s.Groups, err = claims.Keep(h.Claims, cmp.Or(h.Groups, "groups")); err != nil {
+			return s, outcome(err)
+		}
 	}
 	if !tokens.RefreshExpiry.IsZero() {
 		s.ProviderEnd = tokens.RefreshExpiry

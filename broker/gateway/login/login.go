@@ -2,7 +2,6 @@ package login
 
 import (
 	"cmp"
-	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -185,22 +184,15 @@ func (h *Handler) finish(w http.ResponseWriter, r *http.Request, o route.Origin,
 
 // session is what a login says, as far as it is kept.
 func (h *Handler) session(o route.Origin, tokens provider.Tokens, claims provider.Claims) (session.Session, error) {
-	var all map[string]json.RawMessage
-	if err := claims.Decode(&all); err != nil {
+	kept, groups, err := claims.Keep(h.Claims, cmp.Or(h.Groups, "groups"))
+	if err != nil {
 		return session.Session{}, err
 	}
-	s := session.Session{
+	return session.Session{
 		Origin: o.URL, Issuer: claims.Issuer, Subject: claims.Subject, SID: claims.SID, AuthTime: claims.AuthTime, ACR: claims.ACR,
-		ProviderEnd: tokens.RefreshExpiry, Scopes: tokens.Scope, Claims: map[string]json.RawMessage{},
+		ProviderEnd: tokens.RefreshExpiry, Scopes: tokens.Scope, Claims: kept, Groups: groups,
 		Tokens: session.Tokens{Access: tokens.Access, Refresh: tokens.Refresh, ID: tokens.ID, Issued: h.now(), Expiry: tokens.Expiry},
-	}
-	for _, name := range h.Claims {
-		if v, ok := all[name]; ok {
-			s.Claims[name] = v
-		}
-	}
-	_ = json.Unmarshal(all[cmp.Or(h.Groups, "groups")], &s.Groups) // none, or not a list: in no group
-	return s, nil
+	}, nil
 }
 
 // replace ends the session that the browser had: its cookie is gone, so nobody could end it later.

@@ -43,6 +43,25 @@ func (c Claims) Decode(v any) error {
 	return json.Unmarshal(c.raw, v)
 }
 
+// Keep returns those of names that the ID token has, and the user's groups: what the claim of that name lists, and
+// none where it is no list.
+func (c Claims) Keep(names []string, groups string) (kept map[string]json.RawMessage, in []string, err error) {
+	var all map[string]json.RawMessage
+	if err := c.Decode(&all); err != nil {
+		return nil, nil, err
+	}
+	kept = map[string]json.RawMessage{}
+	for _, name := range names {
+		if v, ok := all[name]; ok {
+			kept[name] = v
+		}
+	}
+	if json.Unmarshal(all[groups], &in) != nil {
+		in = nil
+	}
+	return kept, in, nil
+}
+
 // The reasons for which an ID token is refused.
 const (
 	ReasonID    = "ID_TOKEN_INVALID"
