@@ -101,3 +101,25 @@ func TestReload(t *testing.T) {
 	}
 	held.stop()
 }
+
+// TestOwnPathsAreRefusedInOurWords: what is not there, and what is there for another method.
+func TestOwnPathsAreRefusedInOurWords(t *testing.T) {
+	t.Parallel()
+	alice := newWorld(t, options{}).person(t, 0)
+	for what, c := range map[string]struct {
+		got    answer
+		status int
+		allow  string
+		word   string
+	}{
+		"nothing there":          {alice.fetch(http.MethodGet, "/bff/nothing"), http.StatusNotFound, "", `"code":"route_unknown"`},
+		"a page that is none":    {alice.navigate("/bff/nothing"), http.StatusNotFound, "", "<h1>Not found</h1>"},
+		"another method":         {alice.fetch(http.MethodDelete, "/bff/session"), http.StatusMethodNotAllowed, "GET", `"code":"method_not_allowed"`},
+		"another method, logout": {alice.fetch(http.MethodPut, "/bff/backchannel-logout"), http.StatusMethodNotAllowed, "POST", `"code":"`},
+		"a path in another form": {alice.fetch(http.MethodGet, "/bff//session"), http.StatusBadRequest, "", `"code":"request_refused"`},
+	} {
+		if c.got.StatusCode != c.status || c.got.Header.Get("Allow") != c.allow || !strings.Contains(c.got.text, c.word) {
+			t.Errorf("%s: %d %v %s", what, c.got.StatusCode, c.got.Header, c.got.text)
+		}
+	}
+}

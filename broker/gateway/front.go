@@ -27,7 +27,7 @@ func (g *Gateway) handler() http.Handler {
 	}
 	services := g.services()
 	services.Mount(own)
-	ours := canonical(own)
+	ours := canonical(own, services.Refuse)
 	prefix := g.cfg.prefix() + "/"
 	dispatch := func(w http.ResponseWriter, r *http.Request) {
 		// Not by one ServeMux: it would redirect a service's request to what it takes for a cleaner path.
@@ -41,20 +41,37 @@ func (g *Gateway) handler() http.Handler {
 	return recovered(g.parts.log(), g.transport(trust(g.cfg.TrustedProxies, http.HandlerFunc(dispatch))))
 }
 
-// canonical refuses what has more than one reading, as the way to the services does by itself. ServeMux would lead
-// a path with dots to another one, and with 307, which repeats a body.
-func canonical(next http.Handler) http.Handler {
+// canonical refuses what has more than one reading, as the way to the services does by itself: ServeMux would lead
+// a path with dots to another one, and with 307, which repeats a body. What is not there is refused in our words, not
+// in ServeMux'.
+func canonical(next *http.ServeMux, refuse func(http.ResponseWriter, *http.Request, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, err := hygiene.CheckRequest(r)
+		_, pattern := next.Handler(r)
 		switch {
 		case errors.Is(err, hygiene.ErrMethod):
-			http.Error(w, "the method is not served here", http.StatusMethodNotAllowed)
+			refuse(w, r, fault.New(fault.Unsupported, bff.ReasonMethod, "the method is not served here"))
 		case err != nil:
-			fault.WriteProblem(w, fault.New(fault.InvalidRequest, "request_refused", err.Error()))
-		default:
+			refuse(w, r, fault.New(fault.InvalidRequest, "request_refused", err.Error()))
+		case pattern != "":
 			next.ServeHTTP(w, r)
+		default:
+			refuse(w, r, unserved(w, r, next))
 		}
 	})
+}
+
+// unserved says whether nothing is at r's path, or something for another method.
+func unserved(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) error {
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		other := *r
+		other.Method = method
+		if _, pattern := mux.Handler(&other); pattern != "" {
+			w.Header().Set("Allow", method)
+			return fault.New(fault.Unsupported, bff.ReasonMethod, "the method is not served here")
+		}
+	}
+	return fault.New(fault.NotFound, "route_unknown", "nothing is served here")
 }
 
 // secure is what every answer of our own says, until its handler says it better: nothing may be loaded or

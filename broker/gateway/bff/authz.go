@@ -29,7 +29,8 @@ func (h *Handler) authz(w http.ResponseWriter, r *http.Request) {
 	if status := e.HTTPStatus(); status < http.StatusInternalServerError && status != http.StatusUnauthorized || e.Kind == fault.Unsupported {
 		e.Kind = fault.Denied
 	}
-	h.answer(w, v.r, v.origin, &e)
+	e.WriteHeaders(w.Header())
+	h.say(w, v.r, v.origin, problemOf(&e))
 }
 
 // ask judges the request that the proxy speaks of as if it had come here.

@@ -164,8 +164,8 @@ func TestMintFails(t *testing.T) {
 		{fault.New(fault.InvalidRequest, "SUBJECT_TOKEN_INVALID", "no"), http.StatusBadGateway, "token_exchange_failed"},
 		{fault.New(fault.InvalidTarget, "TARGET_UNKNOWN", "no"), http.StatusBadGateway, "token_exchange_failed"},
 		{fault.New(fault.Unauthenticated, "SVID_ENDED", "no"), http.StatusBadGateway, "token_exchange_failed"},
-		{fault.New(fault.Denied, "POLICY_DENIED", "no"), http.StatusForbidden, "POLICY_DENIED"},
-		{fault.New(fault.Unavailable, "BROKER_AWAY", "no"), http.StatusServiceUnavailable, "BROKER_AWAY"},
+		{fault.New(fault.Denied, "POLICY_DENIED", "no"), http.StatusForbidden, "policy_denied"},
+		{fault.New(fault.Unavailable, "BROKER_AWAY", "no"), http.StatusServiceUnavailable, "broker_away"},
 	} {
 		w.refuse = c.said
 		if res := b.fetch(http.MethodGet, "/orders/1"); res.StatusCode != c.status || res.code() != c.code {

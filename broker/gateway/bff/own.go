@@ -34,7 +34,7 @@ type own struct {
 func (h *Handler) at(w http.ResponseWriter, r *http.Request, o own) {
 	origin, ok := h.Origins.Of(r)
 	if !ok {
-		h.answer(w, r, route.Origin{}, fault.New(fault.NotFound, "origin_unknown", "this host is none of ours"))
+		h.Refuse(w, r, fault.New(fault.NotFound, "origin_unknown", "this host is none of ours"))
 		return
 	}
 	switch {
@@ -43,13 +43,13 @@ func (h *Handler) at(w http.ResponseWriter, r *http.Request, o own) {
 		return
 	case r.Method != o.method:
 		w.Header().Set("Allow", o.method)
-		http.Error(w, "the method is not served here", http.StatusMethodNotAllowed)
+		h.Refuse(w, r, fault.New(fault.Unsupported, ReasonMethod, "the method is not served here"))
 		return
 	}
 	private(w.Header())
 	w.Header().Set("Cross-Origin-Resource-Policy", "same-origin") // for loads without CORS (Fetch standard)
 	if err := o.do(w, r, origin); err != nil {
-		h.answer(w, r, origin, fault.From(err))
+		h.Refuse(w, r, err)
 	}
 }
 
@@ -99,8 +99,6 @@ func (h *Handler) state(o route.Origin, id session.ID, s session.Session) state 
 func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
 // codeOf is why there is no session, as pages know it.
-func codeOf(err error) string { return fault.From(err).Code() }
-
 // touch is activity that a page says itself: of a user who reads.
 func (h *Handler) touch(w http.ResponseWriter, r *http.Request, o route.Origin) error {
 	id, who, _, err := h.find(r, o)

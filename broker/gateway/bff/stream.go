@@ -19,7 +19,7 @@ func (v *visit) stream(header http.Header) {
 		Refuse: func(w http.ResponseWriter, r *http.Request, e *fault.Error) {
 			d := *e
 			d.Decision = v.grant.ID
-			v.answer(w, r, v.origin, &d)
+			v.answer(w, r, v.origin, &d, v.audience())
 		},
 		Opened: v.opened,
 		Ended: func(o upstream.Outcome) {

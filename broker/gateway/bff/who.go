@@ -10,7 +10,6 @@ import (
 	"github.com/intercom-broker/intercom/broker/gateway/route"
 	"github.com/intercom-broker/intercom/broker/gateway/session"
 	"github.com/intercom-broker/intercom/broker/identity"
-	"github.com/intercom-broker/intercom/broker/outbound"
 	"github.com/intercom-broker/intercom/broker/service"
 )
 
@@ -71,44 +70,6 @@ func (v *visit) turnAway(err error) error {
 	}
 	http.Redirect(v.w, v.r, v.prefix()+"/login?"+q.Encode(), http.StatusFound)
 	return nil
-}
-
-// answer says e in a problem that the page can read, and where a login begins.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, o route.Origin, e *fault.Error) {
-	if o.URL != "" {
-		AddCORS(w.Header(), r, o)
-		if e.Kind == fault.Unauthenticated {
-			w.Header().Set("WWW-Authenticate", `Intercom login_url="`+o.URL+h.prefix()+`/login"`)
-		}
-	}
-	if e.Reason == ReasonToken { // whoever asks again later may get one, but it is not we who failed
-		outbound.WriteBadGateway(w, e)
-		return
-	}
-	outbound.WriteProblem(w, e)
-}
-
-// refuse answers what was not served.
-func (v *visit) refuse(err error) {
-	outbound.AbandonBody(v.w, v.r)
-	e := fault.From(err)
-	if e.Kind == fault.Internal || e.Kind == fault.Unavailable || e.Kind == fault.Timeout {
-		v.log().WarnContext(v.r.Context(), "a browser's request was not served", "service", v.service(), "reason", e.Code(), "decision", e.Decision, "error", err)
-	}
-	if e.Reason == ReasonMethod {
-		e.WriteHeaders(v.w.Header())
-		http.Error(v.w, e.Message, http.StatusMethodNotAllowed)
-		return
-	}
-	v.answer(v.w, v.r, v.origin, e)
-}
-
-// service is the name of the route's, for the log.
-func (v *visit) service() string {
-	if v.route == nil {
-		return ""
-	}
-	return v.route.Service.Name
 }
 
 // userOf is the session's user, as policy knows users. What is proven ends with the session.

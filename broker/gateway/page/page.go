@@ -92,6 +92,13 @@ func (p *Pages) Problem(w http.ResponseWriter, r *http.Request, status int, code
 	p.write(w, r, status, "problem.html", map[string]any{"Code": code, "Back": back, "Again": status >= http.StatusInternalServerError})
 }
 
+// Refused says why a page is not shown: not allowed, not there, or not now. code is for who is asked for help.
+func (p *Pages) Refused(w http.ResponseWriter, r *http.Request, status int, code string) {
+	p.write(w, r, status, "refused.html", map[string]any{
+		"Code": code, "Denied": status == http.StatusForbidden, "Missing": status == http.StatusNotFound, "Again": status >= http.StatusInternalServerError,
+	})
+}
+
 // LoggedOut says that the session is over here; alive that the provider's may not be.
 func (p *Pages) LoggedOut(w http.ResponseWriter, r *http.Request, back string, alive bool) {
 	p.write(w, r, http.StatusOK, "loggedout.html", map[string]any{"Back": back, "Alive": alive})
