@@ -54,6 +54,7 @@ type Provider struct {
 	CA     string     `yaml:"ca" doc:"A PEM file with the authorities that its certificate is verified with; the system's when absent."`
 	PAR    bool       `yaml:"par" doc:"Push authorization requests also where the provider does not demand it."`
 	Groups string     `yaml:"groups" doc:"The claim that lists a user's groups; groups when absent."`
+	DPoP   bool       `yaml:"dpop" doc:"Bind each session's tokens to a key of its own (RFC 9449), so that nobody else can use them. The provider, and the services that get its tokens, must know DPoP."`
 	Claims []string   `yaml:"claims" doc:"The claims that a session keeps, and that pages may see; none when absent."`
 	// FrontChannel and LenientLogout are for providers that know no better.
 	FrontChannel  bool `yaml:"front_channel" doc:"Let frames of the provider end sessions too (Front-Channel Logout 1.0)."`

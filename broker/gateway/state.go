@@ -90,7 +90,7 @@ func (p *parts) openProvider(ctx context.Context) error {
 		return fmt.Errorf("provider.ca: %w", err)
 	}
 	p.provider, err = provider.Open(ctx, provider.Config{
-		Issuer: c.Issuer, ClientID: c.ClientID, Scopes: c.Scopes, Auth: p.auth(), PAR: c.PAR, RootCAs: roots,
+		Issuer: c.Issuer, ClientID: c.ClientID, Scopes: c.Scopes, Auth: p.auth(), PAR: c.PAR, DPoP: c.DPoP, RootCAs: roots,
 		LenientLogout: c.LenientLogout, Logger: p.log(),
 	})
 	if err != nil {

@@ -39,6 +39,8 @@ type Config struct {
 	ReuseRefreshTokens bool
 	// RefreshReuse is how often a rotated refresh token may still come; 0 means never.
 	RefreshReuse int
+	// Nonce is wanted in every proof of possession (RFC 9449, section 8); empty means that none is.
+	Nonce string
 	// RequirePAR refuses authorization requests that were not pushed.
 	RequirePAR bool
 	// Bundles verify JWT-SVIDs of clients; nil means that none can prove itself by one.
@@ -72,6 +74,8 @@ type Client struct {
 	Scopes []string
 	// NoExchange switches token exchange off.
 	NoExchange bool
+	// DPoP refuses token requests without a proof of possession (RFC 9449); false binds tokens of who sends one.
+	DPoP bool
 }
 
 // User is who may log in.

@@ -14,7 +14,7 @@ const typeAccess = "urn:ietf:params:oauth:token-type:access_token"
 
 // exchangeLocked trades an access token for one that is for other audiences (RFC 8693). There is no
 // delegation: actor_token and resource are passed over, as Keycloak does, and no `act` comes back.
-func (p *Provider) exchangeLocked(c *Client, form url.Values) (any, error) {
+func (p *Provider) exchangeLocked(c *Client, jkt string, form url.Values) (any, error) {
 	// 1. May this client, in this form?
 	switch {
 	case c.NoExchange:
@@ -34,6 +34,9 @@ func (p *Provider) exchangeLocked(c *Client, form url.Values) (any, error) {
 	if held, _ := subject.GetAudience(); text(subject, "azp") != c.ID && !slices.Contains(held, c.ID) {
 		return nil, &refusal{http.StatusForbidden, "access_denied", "Client is not within the token audience"}
 	}
+	if g.jkt != jkt {
+		return nil, refuse("invalid_request", "DPoP confirmation doesn't match DPoP proof")
+	}
 	// 3. Are the audiences and the scope to be had?
 	audience, scope := form["audience"], strings.Fields(form.Get("scope"))
 	if err := p.checkTargetLocked(c, audience, scope); err != nil {
@@ -45,12 +48,12 @@ func (p *Provider) exchangeLocked(c *Client, form url.Values) (any, error) {
 	if len(scope) == 0 {
 		scope = strings.Fields(text(subject, "scope"))
 	}
-	access, err := p.accessLocked(&grant{session: g.session, client: c}, audience, scope)
+	access, err := p.accessLocked(&grant{session: g.session, client: c, jkt: jkt}, audience, scope)
 	if err != nil {
 		return nil, err
 	}
 	return map[string]any{
-		"access_token": access, "issued_token_type": typeAccess, "token_type": "Bearer", "expires_in": int(p.cfg.AccessLife.Seconds()),
+		"access_token": access, "issued_token_type": typeAccess, "token_type": tokenType(jkt), "expires_in": int(p.cfg.AccessLife.Seconds()),
 		"refresh_expires_in": 0, "scope": strings.Join(scope, " "), "session_state": g.session.sid, "not-before-policy": 0,
 	}, nil
 }

@@ -1,6 +1,10 @@
 package openid
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/intercom-broker/intercom/broker/gateway/dpop"
+)
 
 // methods are the ways in which clients prove themselves, by their names in the metadata.
 func methods() []string {
@@ -29,6 +33,7 @@ func (p *Provider) Metadata() map[string]any {
 		"code_challenge_methods_supported":                 []string{"S256"},
 		"token_endpoint_auth_methods_supported":            methods(),
 		"token_endpoint_auth_signing_alg_values_supported": []string{"ES256", "EdDSA", "RS256", "PS256"},
+		"dpop_signing_alg_values_supported":                []string{dpop.Algorithm},
 		"scopes_supported":                                 []string{"openid", "profile", "email", "groups"},
 		"acr_values_supported":                             []string{acrPassword, acrAgain},
 		"prompt_values_supported":                          []string{"none", "login", "select_account"},

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/intercom-broker/intercom/broker/gateway/dpop"
 )
 
 // The endpoints, below the issuer.
@@ -110,6 +112,9 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if p.cfg.Nonce != "" {
+		w.Header().Set(dpop.HeaderNonce, p.cfg.Nonce)
+	}
 	p.mux.ServeHTTP(w, r)
 }
 

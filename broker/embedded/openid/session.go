@@ -23,6 +23,7 @@ type grant struct {
 	client  *Client
 	scope   []string
 	dead    bool
+	jkt     string // of the key that its tokens are bound to; empty where they are not
 }
 
 func (p *Provider) aliveLocked(s *session, now time.Time) bool {

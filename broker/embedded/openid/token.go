@@ -22,23 +22,27 @@ func (p *Provider) token(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	jkt, err := p.possession(r, c)
+	if err != nil {
+		return nil, err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sweepLocked(p.cfg.Now())
 	switch r.PostForm.Get("grant_type") {
 	case "authorization_code":
-		return p.redeemLocked(c, r.PostForm)
+		return p.redeemLocked(c, jkt, r.PostForm)
 	case "refresh_token":
-		return p.refreshLocked(c, r.PostForm)
+		return p.refreshLocked(c, jkt, r.PostForm)
 	case grantExchange:
-		return p.exchangeLocked(c, r.PostForm)
+		return p.exchangeLocked(c, jkt, r.PostForm)
 	}
 	return nil, refuse("unsupported_grant_type", "Unsupported grant_type")
 }
 
 func invalidGrant(why string) error { return refuse("invalid_grant", why) }
 
-func (p *Provider) redeemLocked(c *Client, form url.Values) (any, error) {
+func (p *Provider) redeemLocked(c *Client, jkt string, form url.Values) (any, error) {
 	now, found := p.cfg.Now(), p.codes[form.Get("code")]
 	switch {
 	case found == nil || found.request.client.ID != c.ID:
@@ -55,7 +59,7 @@ func (p *Provider) redeemLocked(c *Client, form url.Values) (any, error) {
 	case !p.aliveLocked(found.session, now):
 		return nil, invalidGrant("Session not active")
 	}
-	g := &grant{session: found.session, client: c, scope: found.request.scope}
+	g := &grant{session: found.session, client: c, scope: found.request.scope, jkt: jkt}
 	found.grant = g
 	g.session.grants = append(g.session.grants, g)
 	return p.tokensLocked(g, found.request.nonce, "")
@@ -67,7 +71,7 @@ type refreshToken struct {
 	used  int
 }
 
-func (p *Provider) refreshLocked(c *Client, form url.Values) (any, error) {
+func (p *Provider) refreshLocked(c *Client, jkt string, form url.Values) (any, error) {
 	now, value := p.cfg.Now(), form.Get("refresh_token")
 	t := p.refresh[value]
 	switch {
@@ -79,6 +83,8 @@ func (p *Provider) refreshLocked(c *Client, form url.Values) (any, error) {
 		return nil, invalidGrant("Token is not active")
 	case p.disabled[t.grant.session.user.Name]:
 		return nil, invalidGrant("User disabled")
+	case t.grant.jkt != jkt: // stricter than the standard, which binds those of public clients only (section 5)
+		return nil, invalidGrant("DPoP proof has not the key of the session")
 	case t.grant.dead:
 		return nil, invalidGrant("Session doesn't have required client")
 	}
@@ -110,7 +116,7 @@ func (p *Provider) tokensLocked(g *grant, nonce, refresh string) (any, error) {
 		p.refresh[refresh] = &refreshToken{grant: g}
 	}
 	return map[string]any{
-		"access_token": access, "token_type": "Bearer", "expires_in": int(p.cfg.AccessLife.Seconds()),
+		"access_token": access, "token_type": tokenType(g.jkt), "expires_in": int(p.cfg.AccessLife.Seconds()),
 		"refresh_token": refresh, "refresh_expires_in": int(p.refreshLife(s, now).Seconds()), "id_token": id,
 		"scope": strings.Join(g.scope, " "), "session_state": s.sid, "not-before-policy": 0,
 	}, nil
@@ -139,6 +145,7 @@ func (p *Provider) accessLocked(g *grant, audience, scope []string) (string, err
 	default:
 		claims["aud"] = audience
 	}
+	bound(claims, g.jkt)
 	p.access[jti] = &issued{grant: g, end: now.Add(p.cfg.AccessLife)}
 	return p.signLocked(map[string]any{"typ": "at+jwt"}, claims)
 }

@@ -68,6 +68,7 @@ type Handler struct {
 	Now func() time.Time
 
 	memory memory
+	nonces nonces
 	reads  pep.Often[read]
 }
 

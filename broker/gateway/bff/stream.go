@@ -15,7 +15,7 @@ import (
 func (v *visit) stream(header http.Header) {
 	call := upstream.Call{
 		Service: v.route.Service, Path: v.path, Header: header, Anonymous: v.who == nil,
-		Modify: func(res *http.Response) error { v.sign(res.Header); return nil },
+		Modify: v.sign,
 		Refuse: func(w http.ResponseWriter, r *http.Request, e *fault.Error) {
 			d := *e
 			d.Decision = v.grant.ID
@@ -33,20 +33,33 @@ func (v *visit) stream(header http.Header) {
 		call.Via = v.Inject
 	}
 	if v.who != nil {
-		call.Again = func(*http.Response) http.Header { return v.again(header) }
+		call.Again = func(res *http.Response) http.Header { return v.again(res, header) }
 	}
 	v.Proxy.Serve(v.w, v.r, call)
 }
 
-// sign says who may read the answer, and by which decision it came.
-func (v *visit) sign(h http.Header) {
+// sign says who may read the answer, and by which decision it came. A nonce is for us, and not for the page.
+func (v *visit) sign(res *http.Response) error {
+	h := res.Header
+	if h[dpopNonce] != nil {
+		v.nonces.learn(v.route.Service.Name, res)
+		delete(h, dpopNonce)
+	}
 	AddCORS(h, v.r, v.origin)
-	h.Set(fault.DecisionHeader, v.grant.ID)
+	h[fault.DecisionHeader] = []string{v.grant.ID}
+	return nil
 }
 
-// again returns what to send after a 401: a token that is newer than the one that was not taken, and nothing where
-// there is none, since the service means what it says then.
-func (v *visit) again(sent http.Header) http.Header {
+// again returns what to send after a 401: the same with the nonce that the service wants, or a token that is newer than
+// the one that was not taken; and nothing where there is none, since the service means what it says then.
+func (v *visit) again(res *http.Response, sent http.Header) http.Header {
+	if v.nonces.learn(v.route.Service.Name, res) {
+		next, err := v.header()
+		if err != nil {
+			return nil
+		}
+		return next
+	}
 	if !v.memory.forget(v.who.Hash, v.now()) {
 		return nil
 	}

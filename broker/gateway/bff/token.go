@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/gateway/dpop"
 	"github.com/intercom-broker/intercom/broker/gateway/provider"
 	"github.com/intercom-broker/intercom/broker/gateway/session"
 	"github.com/intercom-broker/intercom/broker/hygiene"
@@ -26,31 +27,31 @@ const ReasonToken = "token_exchange_failed"
 // header is what the service gets: what may travel of the browser's, and the token last.
 func (v *visit) header() (http.Header, error) {
 	h := make(http.Header, len(v.r.Header)+4)
-	hygiene.ForwardHeaders(h, v.r.Header, "Authorization", HeaderCSRF)
+	hygiene.ForwardHeaders(h, v.r.Header, "Authorization", HeaderCSRF, dpop.Header)
 	v.from(h)
 	if v.who == nil {
 		return h, nil
 	}
-	authorization, err := v.authorization(v.r.Context())
-	if err != nil {
-		return nil, err
-	}
-	if authorization != "" {
-		h["Authorization"] = []string{authorization}
-	}
-	return h, nil
+	return h, v.authorize(v.r.Context(), h)
 }
 
-// authorization is the header of that name which the service takes for this user; empty when it takes none.
-func (v *visit) authorization(ctx context.Context) (string, error) {
-	if v.route.Service.Browser.User.Kind == service.UserBasic {
-		return v.basic(ctx)
+// authorize puts what the service takes for this user into its header, if it takes anything.
+func (v *visit) authorize(ctx context.Context, h http.Header) error {
+	kind := v.route.Service.Browser.User.Kind
+	if kind == service.UserBasic {
+		basic, err := v.basic(ctx)
+		h["Authorization"] = []string{basic}
+		return err
 	}
 	token, err := v.token(ctx)
 	if err != nil || token.IsZero() {
-		return "", err
+		return err
 	}
-	return "Bearer " + string(token.Reveal()), nil
+	if kind != service.UserMint && !v.who.Tokens.Key.IsZero() { // the provider's own are bound to the session's key
+		return v.prove(h, string(token.Reveal()))
+	}
+	h["Authorization"] = []string{"Bearer " + string(token.Reveal())}
+	return nil
 }
 
 // from says who asked, and where: what another proxy says of that counts only where RemoteAddr is its word already.
@@ -99,11 +100,11 @@ func (v *visit) freshen(ctx context.Context) error {
 
 // refresh is the [session.Refresher] at the provider.
 func (h *Handler) refresh(ctx context.Context, s session.Session) (session.Session, error) {
-	tokens, claims, err := h.Provider.Refresh(ctx, s.Tokens.Refresh, provider.Claims{Issuer: s.Issuer, Subject: s.Subject})
+	tokens, claims, err := h.Provider.Holding(s.Tokens.Key).Refresh(ctx, s.Tokens.Refresh, provider.Claims{Issuer: s.Issuer, Subject: s.Subject})
 	if err != nil {
 		return s, outcome(err)
 	}
-	s.Tokens = session.Tokens{Access: tokens.Access, Refresh: tokens.Refresh, ID: s.Tokens.ID, Issued: h.now(), Expiry: tokens.Expiry}
+	s.Tokens = session.Tokens{Access: tokens.Access, Refresh: tokens.Refresh, ID: s.Tokens.ID, Key: s.Tokens.Key, Issued: h.now(), Expiry: tokens.Expiry}
 	if !tokens.ID.IsZero() {
 		s.Tokens.ID = tokens.ID
 		// All of it: a group that is gone must be gone here too, and providers leave out lists that are empty.
@@ -171,11 +172,12 @@ func (v *visit) exchanged(ctx context.Context, audience string, scope []string) 
 func (v *visit) exchange(ctx context.Context, key tokenKey, audience string, scope []string) (secret.Value, error) {
 	who := *v.who
 	return v.memory.trade(ctx, v.now(), key, func(ctx context.Context) (secret.Value, time.Time, error) {
-		got, err := v.Provider.Exchange(ctx, who.Tokens.Access, audience, scope...)
+		holder := v.Provider.Holding(who.Tokens.Key)
+		got, err := holder.Exchange(ctx, who.Tokens.Access, audience, scope...)
 		if fault.From(err).Reason == provider.ReasonExchangeOrEnded {
 			var alive session.Session
 			if alive, err = v.decideByRefresh(ctx, who, err); err == nil {
-				got, err = v.Provider.Exchange(ctx, alive.Tokens.Access, audience, scope...)
+				got, err = holder.Exchange(ctx, alive.Tokens.Access, audience, scope...)
 			}
 		}
 		if err != nil {

@@ -191,7 +191,7 @@ func (h *Handler) session(o route.Origin, tokens provider.Tokens, claims provide
 	return session.Session{
 		Origin: o.URL, Issuer: claims.Issuer, Subject: claims.Subject, SID: claims.SID, AuthTime: claims.AuthTime, ACR: claims.ACR,
 		ProviderEnd: tokens.RefreshExpiry, Scopes: tokens.Scope, Claims: kept, Groups: groups,
-		Tokens: session.Tokens{Access: tokens.Access, Refresh: tokens.Refresh, ID: tokens.ID, Issued: h.now(), Expiry: tokens.Expiry},
+		Tokens: session.Tokens{Access: tokens.Access, Refresh: tokens.Refresh, ID: tokens.ID, Key: tokens.Key, Issued: h.now(), Expiry: tokens.Expiry},
 	}, nil
 }
 

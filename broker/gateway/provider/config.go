@@ -25,6 +25,8 @@ type Config struct {
 	Auth Auth
 	// PAR pushes authorization requests; false means only where the provider's metadata demands it.
 	PAR bool
+	// DPoP binds each session's tokens to a key of its own (RFC 9449).
+	DPoP bool
 	// Algorithms may sign ID tokens and logout tokens; nil means the asymmetric ones among what the
 	// provider announces.
 	Algorithms []string

@@ -26,7 +26,7 @@ func TestConformance(t *testing.T) {
 		"FLOW-8": testSilentNo, "FLOW-9": testStepUp, "FLOW-10": testPushed, "FLOW-11": testAssertion, "FLOW-12": testNoPassword,
 		"FLOW-15": testMetadata, "FLOW-16": testUnknownKey,
 		"TOK-2": testLostRefresh, "TOK-3": testRefreshOutcomes, "TOK-4": testRevoke, "TOK-5": testExchange, "TOK-6": testExchangeRefused,
-		"TOK-7": testExchangeActor, "TOK-8": testExchangeAudience,
+		"TOK-7": testExchangeActor, "TOK-8": testExchangeAudience, "TOK-10": testPossession,
 		"BCL-2": testLogoutDefects("BCL-2"), "BCL-3": testLogoutDefects("BCL-3"), "BCL-4": testLogoutSubjects, "BCL-5": testLogoutDefects("BCL-5"),
 		"BCL-6": testLogoutIDToken, "BCL-7": testLogoutReplay, "BCL-8": testLogoutType, "RPL-1": testEndSession,
 	} {

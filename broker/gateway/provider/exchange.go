@@ -52,8 +52,9 @@ type Actor struct {
 // remembered for 10 s, for this token, audience and scope: who keeps asking gets the same answer from here.
 // An error never ends a session; where the provider's words may mean that it has ended, the reason is
 // [ReasonExchangeOrEnded]. No refresh token is ever asked for.
-func (p *Provider) Exchange(ctx context.Context, subject secret.Value, audience string, scope ...string) (Exchanged, error) {
-	r, err := p.ready()
+func (h Holder) Exchange(ctx context.Context, subject secret.Value, audience string, scope ...string) (Exchanged, error) {
+	p := h.provider
+	r, proof, err := h.ready()
 	if err != nil {
 		return Exchanged{}, err
 	}
@@ -68,7 +69,7 @@ func (p *Provider) Exchange(ctx context.Context, subject secret.Value, audience 
 	if len(scope) > 0 {
 		form.Set("scope", strings.Join(scope, " "))
 	}
-	answer, tokens, err := p.grant(ctx, r, form)
+	answer, tokens, err := p.grant(ctx, r, proof, form)
 	if err == nil {
 		var got Exchanged
 		if got, err = answer.exchanged(tokens, audience); err == nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 
 	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/gateway/dpop"
 )
 
 // metadata is what a provider says of itself (OpenID Connect Discovery 1.0, section 3; RFC 8414, section 2).
@@ -30,6 +31,7 @@ type metadata struct {
 	Algorithms     []string `json:"id_token_signing_alg_values_supported"`
 	AuthMethods    []string `json:"token_endpoint_auth_methods_supported"`
 	AuthAlgorithms []string `json:"token_endpoint_auth_signing_alg_values_supported"`
+	DPoPAlgorithms []string `json:"dpop_signing_alg_values_supported"`
 }
 
 // ready is a provider whose metadata are known.
@@ -76,6 +78,8 @@ func (m *metadata) check(cfg Config) error {
 		return mismatch("the provider has no PKCE with S256")
 	case (cfg.PAR || m.RequirePAR) && m.PAR == "":
 		return mismatch("authorization requests are to be pushed, and the provider has nowhere to push them")
+	case cfg.DPoP && !slices.Contains(m.DPoPAlgorithms, dpop.Algorithm): // RFC 9449, section 5.1
+		return mismatch("tokens are to be bound to a key, and the provider announces no DPoP with %s", dpop.Algorithm)
 	case len(m.algorithms(cfg)) == 0:
 		return mismatch("the provider signs with nothing that is accepted, but %s", strings.Join(m.Algorithms, ", "))
 	}

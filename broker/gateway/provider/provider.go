@@ -9,11 +9,13 @@ import (
 
 // Provider is the provider as we know it. It is safe for concurrent use.
 type Provider struct {
-	cfg      Config
-	http     *http.Client
-	state    atomic.Pointer[ready] // nil until the metadata came
-	refused  *negatives
-	replayed *replays
+	cfg     Config
+	http    *http.Client
+	state   atomic.Pointer[ready] // nil until the metadata came
+	refused *negatives
+	// lastNonce is for proofs of possession (RFC 9449, section 8.2).
+	lastNonce atomic.Pointer[string]
+	replayed  *replays
 }
 
 // Open asks the provider who it is. Another issuer, or one that cannot do what we need, is an error; one that

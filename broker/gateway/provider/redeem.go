@@ -5,6 +5,7 @@ import (
 	"net/url"
 
 	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/gateway/dpop"
 	"github.com/intercom-broker/intercom/broker/secret"
 )
 
@@ -19,11 +20,18 @@ func (p *Provider) Redeem(ctx context.Context, tx Transaction, callback url.Valu
 	if err != nil {
 		return Tokens{}, Claims{}, err
 	}
-	answer, tokens, err := p.grant(ctx, r, url.Values{
+	key, err := p.newKey()
+	if err != nil {
+		return Tokens{}, Claims{}, err
+	}
+	answer, tokens, err := p.grant(ctx, r, key, url.Values{
 		"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {tx.RedirectURI}, "code_verifier": {string(tx.Verifier.Reveal())},
 	})
 	if err != nil {
 		return Tokens{}, Claims{}, notThisLogin(err)
+	}
+	if tokens.Key, err = key.Secret(); err != nil {
+		return Tokens{}, Claims{}, err
 	}
 	claims, err := p.verifyID(ctx, r, answer.ID) // there must be one: OpenID Connect Core 1.0, section 3.1.3.3
 	if err == nil {
@@ -45,10 +53,10 @@ func notThisLogin(err error) error {
 	return err
 }
 
-// grant asks the token endpoint.
-func (p *Provider) grant(ctx context.Context, r *ready, form url.Values) (*tokenAnswer, Tokens, error) {
+// grant asks the token endpoint, for tokens that are bound to key if there is one.
+func (p *Provider) grant(ctx context.Context, r *ready, key dpop.Key, form url.Values) (*tokenAnswer, Tokens, error) {
 	asked := p.cfg.Now()
-	got, err := p.post(ctx, r, r.Token, form)
+	got, err := p.postWith(ctx, r, key, form)
 	if err != nil {
 		return nil, Tokens{}, failed(err)
 	}
@@ -59,23 +67,24 @@ func (p *Provider) grant(ctx context.Context, r *ready, form url.Values) (*token
 	if err := got.decode(answer); err != nil {
 		return nil, Tokens{}, failed(err)
 	}
-	tokens, err := answer.tokens(asked)
+	tokens, err := answer.tokens(asked, tokenType(key))
 	return answer, tokens, err
 }
 
 // Refresh asks for new tokens (OpenID Connect Core 1.0, section 12). held is what is known of the user: where a
 // new ID token comes it must speak of the same one, and its claims are returned; else held is. Of an error
 // [OutcomeOf] says what it means for the session. One call at a time for a session: two would be reuse.
-func (p *Provider) Refresh(ctx context.Context, refresh secret.Value, held Claims) (Tokens, Claims, error) {
-	r, err := p.ready()
+func (h Holder) Refresh(ctx context.Context, refresh secret.Value, held Claims) (Tokens, Claims, error) {
+	p := h.provider
+	r, key, err := h.ready()
 	if err != nil {
 		return Tokens{}, held, err
 	}
-	answer, tokens, err := p.grant(ctx, r, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {string(refresh.Reveal())}})
+	answer, tokens, err := p.grant(ctx, r, key, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {string(refresh.Reveal())}})
 	if err != nil {
 		return Tokens{}, held, err
 	}
-	if tokens.Refresh.IsZero() { // RFC 6749, section 6: the old one goes on
+	if tokens.Key = h.key; tokens.Refresh.IsZero() { // RFC 6749, section 6: the old one goes on
 		tokens.Refresh = refresh
 	}
 	if answer.ID == "" {

@@ -23,6 +23,8 @@ type Tokens struct {
 	Scope []string
 	// Expiry is the end of the access token.
 	Expiry time.Time
+	// Key is what the tokens are bound to (RFC 9449), as [dpop.ParseKey] reads it; zero where they are not.
+	Key secret.Value
 	// RefreshExpiry is the end of the refresh token, and so of the session; zero when the provider does
 	// not say, or says that there is none.
 	RefreshExpiry time.Time
@@ -59,14 +61,15 @@ func (s *seconds) UnmarshalJSON(data []byte) error {
 // life is how long an access token lives whose end the provider does not say: not long.
 const life = time.Minute
 
-// tokens reads an answer that was asked for at the given time. What is not Bearer would have to be used in a
-// way that nobody here knows (RFC 6749, section 7.1).
-func (a *tokenAnswer) tokens(asked time.Time) (Tokens, error) {
+// tokens reads an answer that was asked for at the given time. A token of another type than was asked for would have
+// to be used in a way that nobody here knows (RFC 6749, section 7.1), or is not bound to the key that it should be
+// (RFC 9449, section 5).
+func (a *tokenAnswer) tokens(asked time.Time, want string) (Tokens, error) {
 	switch {
 	case a.Access == "" || len(a.Access) > maxToken || len(a.Refresh) > maxToken:
 		return Tokens{}, badAnswer(errors.New("no access token, or tokens of absurd size"))
-	case !strings.EqualFold(a.Type, "Bearer"):
-		return Tokens{}, badAnswer(errors.New("the token_type is not Bearer"))
+	case !strings.EqualFold(a.Type, want):
+		return Tokens{}, badAnswer(errors.New("the token_type is not " + want))
 	}
 	t := Tokens{Access: secret.FromString(a.Access), Scope: strings.Fields(a.Scope), Expiry: asked.Add(a.life())}
 	if a.Refresh != "" {

@@ -65,10 +65,15 @@ func (p *Provider) get(ctx context.Context, address string) (answer, error) {
 
 // post sends a form as the client that we are.
 func (p *Provider) post(ctx context.Context, r *ready, endpoint string, form url.Values) (answer, error) {
+	return p.postHeaded(ctx, r, endpoint, form, http.Header{})
+}
+
+func (p *Provider) postHeaded(ctx context.Context, r *ready, endpoint string, form url.Values, header http.Header) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, nil)
 	if err != nil {
 		return answer{}, unavailable(err)
 	}
+	req.Header = header
 	if err := p.authenticate(req, r, form); err != nil {
 		return answer{}, err
 	}

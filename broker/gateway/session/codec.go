@@ -31,6 +31,7 @@ type record struct {
 	Access      []byte                     `json:"access,omitempty"`
 	Refresh     []byte                     `json:"refresh,omitempty"`
 	ID          []byte                     `json:"id,omitempty"`
+	Key         []byte                     `json:"key,omitempty"`
 	Issued      time.Time                  `json:"issued,omitzero"`
 	Expiry      time.Time                  `json:"expiry,omitzero"`
 	Generation  uint64                     `json:"generation,omitempty"`
@@ -43,7 +44,7 @@ func encode(s Session) ([]byte, error) {
 	data, err := json.Marshal(record{
 		Origin: s.Origin, Issuer: s.Issuer, Subject: s.Subject, SID: s.SID, Groups: s.Groups, Claims: s.Claims, Scopes: s.Scopes,
 		AuthTime: s.AuthTime, ACR: s.ACR, Created: s.Created, Absolute: s.Absolute, ProviderEnd: s.ProviderEnd, Idle: s.Idle,
-		Access: t.Access.Reveal(), Refresh: t.Refresh.Reveal(), ID: t.ID.Reveal(),
+		Access: t.Access.Reveal(), Refresh: t.Refresh.Reveal(), ID: t.ID.Reveal(), Key: t.Key.Reveal(),
 		Issued: t.Issued, Expiry: t.Expiry, Generation: t.Generation, Unsure: t.Unsure,
 	})
 	if err != nil {
@@ -68,10 +69,18 @@ func decode(h Hash, version uint64, data []byte) (Session, error) {
 		Origin: r.Origin, Issuer: r.Issuer, Subject: r.Subject, SID: r.SID, Groups: r.Groups, Claims: r.Claims, Scopes: r.Scopes,
 		AuthTime: r.AuthTime, ACR: r.ACR, Created: r.Created, Absolute: r.Absolute, ProviderEnd: r.ProviderEnd, Idle: r.Idle,
 		Tokens: Tokens{
-			Access: secret.New(r.Access), Refresh: secret.New(r.Refresh), ID: secret.New(r.ID),
+			Access: secret.New(r.Access), Refresh: secret.New(r.Refresh), ID: secret.New(r.ID), Key: keyOf(r.Key),
 			Issued: r.Issued, Expiry: r.Expiry, Generation: r.Generation, Unsure: r.Unsure,
 		},
 	}, nil
+}
+
+// keyOf keeps what most sessions have none of from looking like one that is empty.
+func keyOf(stored []byte) secret.Value {
+	if len(stored) == 0 {
+		return secret.Value{}
+	}
+	return secret.New(stored)
 }
 
 // tombstone is an Ended as it is sealed.

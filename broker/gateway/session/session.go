@@ -41,6 +41,8 @@ type Session struct {
 type Tokens struct {
 	// Access and Refresh are used, ID is the id_token_hint of a logout (RP-Initiated Logout 1.0, section 2).
 	Access, Refresh, ID secret.Value
+	// Key is what they are bound to (RFC 9449); zero where they are not.
+	Key secret.Value
 	// Issued and Expiry are the access token's.
 	Issued, Expiry time.Time
 	// Generation counts the refreshes.

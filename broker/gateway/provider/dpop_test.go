@@ -1,0 +1,78 @@
+package provider_test
+
+import (
+	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/intercom-broker/intercom/broker/embedded/openid"
+	"github.com/intercom-broker/intercom/broker/gateway/dpop"
+	"github.com/intercom-broker/intercom/broker/gateway/provider"
+	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
+	"github.com/intercom-broker/intercom/broker/secret"
+)
+
+// testPossession: each login's tokens are bound to a key of its own, with the nonce that the provider wants, and are
+// refreshed and traded with that key alone.
+func testPossession(t *testing.T) {
+	s := providertest.New(t, openid.Config{Nonce: "n-1", Clients: []openid.Client{{
+		ID: clientID, Secret: secret.FromString(password), RedirectURIs: []string{callbackURI}, Audiences: []string{"nextcloud"}, DPoP: true,
+	}}})
+	p := open(t, s, func(c *provider.Config) { c.DPoP = true })
+	one, claims := login(t, s, p)
+	two, _ := login(t, s, p)
+	if a, b := boundTo(t, one.Access), boundTo(t, two.Access); a == "" || a == b || a != thumbprint(t, one.Key) {
+		t.Errorf("bound to %q and %q", a, b)
+	}
+	for name, key := range map[string]secret.Value{"another login's": two.Key, "no key": {}} {
+		if _, _, err := p.Holding(key).Refresh(deadline(t), one.Refresh, claims); err == nil {
+			t.Errorf("refreshed with %s", name)
+		}
+	}
+	holder := p.Holding(one.Key)
+	fresh, _, err := holder.Refresh(deadline(t), one.Refresh, claims)
+	if err != nil || boundTo(t, fresh.Access) != boundTo(t, one.Access) || !fresh.Key.Equal(one.Key) {
+		t.Fatalf("refresh: %v", err)
+	}
+	got, err := holder.Exchange(deadline(t), fresh.Access, "nextcloud")
+	if err != nil || boundTo(t, got.Token) != boundTo(t, one.Access) {
+		t.Errorf("exchange: %v", err)
+	}
+	if _, err := p.Holding(two.Key).Exchange(deadline(t), fresh.Access, "nextcloud", "openid"); err == nil {
+		t.Error("traded with another login's key")
+	}
+}
+
+// TestPossessionIsNotHalf: a provider that binds no tokens is not taken for one that does.
+func TestPossessionIsNotHalf(t *testing.T) {
+	s := providertest.New(t, openid.Config{Clients: []openid.Client{{ID: clientID, Secret: secret.FromString(password), RedirectURIs: []string{callbackURI}}}})
+	p := open(t, s, func(c *provider.Config) { c.DPoP = true })
+	s.Break(openid.PathToken, providertest.Answer(func(a map[string]any) { a["token_type"] = "Bearer" }))
+	tx, callback := arrive(t, s, p, provider.Request{})
+	if _, _, err := p.Redeem(deadline(t), tx, callback); err == nil {
+		t.Error("a token that is bound to nothing is taken")
+	}
+}
+
+func boundTo(t *testing.T, token secret.Value) string {
+	t.Helper()
+	var claims struct {
+		jwt.RegisteredClaims
+		Confirmation struct {
+			JKT string `json:"jkt"`
+		} `json:"cnf"`
+	}
+	if _, _, err := jwt.NewParser().ParseUnverified(string(token.Reveal()), &claims); err != nil {
+		t.Fatal(err)
+	}
+	return claims.Confirmation.JKT
+}
+
+func thumbprint(t *testing.T, stored secret.Value) string {
+	t.Helper()
+	key, err := dpop.ParseKey(stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key.Thumbprint()
+}
