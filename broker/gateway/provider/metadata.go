@@ -15,19 +15,31 @@ import (
 	"github.com/intercom-broker/intercom/broker/gateway/dpop"
 )
 
-// metadata is what a provider says of itself (OpenID Connect Discovery 1.0, section 3; RFC 8414, section 2).
-type metadata struct {
-	Issuer         string   `json:"issuer"`
-	Authorization  string   `json:"authorization_endpoint"`
-	Token          string   `json:"token_endpoint"`
-	JWKS           string   `json:"jwks_uri"`
-	EndSession     string   `json:"end_session_endpoint"`
-	Revocation     string   `json:"revocation_endpoint"`
-	PAR            string   `json:"pushed_authorization_request_endpoint"`
-	RequirePAR     bool     `json:"require_pushed_authorization_requests"`
-	IssInAnswer    bool     `json:"authorization_response_iss_parameter_supported"`
+// Metadata is what a provider says of itself (OpenID Connect Discovery 1.0, section 3; RFC 8414, section 2). An empty
+// field is one that it does not announce.
+type Metadata struct {
+	// Issuer is the provider's name, byte for byte as configured.
+	Issuer string `json:"issuer"`
+	// Authorization, Token and JWKS are the endpoints that each provider has.
+	Authorization string `json:"authorization_endpoint"`
+	Token         string `json:"token_endpoint"`
+	JWKS          string `json:"jwks_uri"`
+	// EndSession, Revocation and PAR are those that not each has.
+	EndSession string `json:"end_session_endpoint"`
+	Revocation string `json:"revocation_endpoint"`
+	PAR        string `json:"pushed_authorization_request_endpoint"`
+	// RequirePAR: authorization requests that were not pushed are refused (RFC 9126, section 5).
+	RequirePAR bool `json:"require_pushed_authorization_requests"`
+	// IssInAnswer: answers name their issuer (RFC 9207, section 3).
+	IssInAnswer bool `json:"authorization_response_iss_parameter_supported"`
+	// BackChannel and BackChannelSID: logout tokens are sent, and name the session (OpenID Connect Back-Channel
+	// Logout 1.0, section 2.1).
+	BackChannel    bool `json:"backchannel_logout_supported"`
+	BackChannelSID bool `json:"backchannel_logout_session_supported"`
+	// ResponseTypes, Challenges, Grants, Algorithms, AuthMethods and AuthAlgorithms are what it takes, or signs with.
 	ResponseTypes  []string `json:"response_types_supported"`
 	Challenges     []string `json:"code_challenge_methods_supported"`
+	Grants         []string `json:"grant_types_supported"`
 	Algorithms     []string `json:"id_token_signing_alg_values_supported"`
 	AuthMethods    []string `json:"token_endpoint_auth_methods_supported"`
 	AuthAlgorithms []string `json:"token_endpoint_auth_signing_alg_values_supported"`
@@ -36,7 +48,7 @@ type metadata struct {
 
 // ready is a provider whose metadata are known.
 type ready struct {
-	metadata
+	Metadata
 	keys   *keys
 	method string // of client authentication
 }
@@ -46,8 +58,8 @@ func mismatch(format string, args ...any) *fault.Error {
 	return fault.Newf(fault.InvalidRequest, "PROVIDER_MISMATCH", format, args...)
 }
 
-func parseMetadata(data []byte, cfg Config) (metadata, error) {
-	var m metadata
+func parseMetadata(data []byte, cfg Config) (Metadata, error) {
+	var m Metadata
 	if err := json.Unmarshal(data, &m); err != nil {
 		return m, mismatch("the provider's metadata cannot be read").Because(err)
 	}
@@ -57,7 +69,7 @@ func parseMetadata(data []byte, cfg Config) (metadata, error) {
 	return m, m.check(cfg)
 }
 
-func (m *metadata) check(cfg Config) error {
+func (m *Metadata) check(cfg Config) error {
 	needed := map[string]string{"authorization_endpoint": m.Authorization, "token_endpoint": m.Token, "jwks_uri": m.JWKS}
 	for name, address := range map[string]string{
 		"end_session_endpoint": m.EndSession, "revocation_endpoint": m.Revocation, "pushed_authorization_request_endpoint": m.PAR,
@@ -87,7 +99,7 @@ func (m *metadata) check(cfg Config) error {
 }
 
 // algorithms are those that count, never one that only the token itself speaks for.
-func (m *metadata) algorithms(cfg Config) []string {
+func (m *Metadata) algorithms(cfg Config) []string {
 	if len(cfg.Algorithms) > 0 {
 		return cfg.Algorithms
 	}
@@ -116,7 +128,7 @@ func (p *Provider) discover(ctx context.Context) (*ready, error) {
 		return nil, err
 	}
 	k := newKeys(m.JWKS, p.cfg.KeyInterval, p.get, p.cfg.Now)
-	return &ready{metadata: m, keys: k, method: method}, nil
+	return &ready{Metadata: m, keys: k, method: method}, nil
 }
 
 func unavailable(cause error) *fault.Error {

@@ -1,0 +1,60 @@
+package provider
+
+import (
+	"context"
+	"net/url"
+
+	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/secret"
+)
+
+// Metadata returns what the provider says of itself.
+func (p *Provider) Metadata() (Metadata, error) {
+	r, err := p.ready()
+	if err != nil {
+		return Metadata{}, err
+	}
+	return r.Metadata, nil
+}
+
+// Method returns how we prove ourselves to the provider: one of [BySVID], [ByPrivateKey], [BySecretBasic] and
+// [BySecretPosted].
+func (p *Provider) Method() (string, error) {
+	r, err := p.ready()
+	if err != nil {
+		return "", err
+	}
+	return r.method, nil
+}
+
+// TryClient finds out whether the provider takes our proof of who we are, without a login: it redeems a code that
+// nobody was given. A client is authenticated before its code is looked at (RFC 6749, section 4.1.3), so
+// invalid_grant is the good answer; what is not is returned with a [RefusedError] as its cause.
+func (p *Provider) TryClient(ctx context.Context, redirectURI string) error {
+	r, err := p.ready()
+	if err != nil {
+		return err
+	}
+	_, _, err = p.grant(ctx, r, url.Values{
+		"grant_type": {"authorization_code"}, "code": {"a-code-that-nobody-was-given"}, "redirect_uri": {redirectURI},
+		"code_verifier": {"a-verifier-of-no-code-whatsoever-0123456789"},
+	})
+	if fault.KindOf(err) == fault.InvalidGrant {
+		return nil
+	}
+	if err == nil {
+		err = fault.New(fault.Internal, "", "the provider gave tokens for a code that nobody was given")
+	}
+	return err
+}
+
+// ServiceToken returns an access token of the client's own (RFC 6749, section 4.4): where the provider gives one, its
+// exchange can be tried without a user. It is an error like any other where the client has none, as most.
+func (p *Provider) ServiceToken(ctx context.Context) (secret.Value, error) {
+	r, err := p.ready()
+	if err != nil {
+		return secret.Value{}, err
+	}
+	_, tokens, err := p.grant(ctx, r, url.Values{"grant_type": {"client_credentials"}})
+	return tokens.Access, err
+}
