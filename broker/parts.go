@@ -157,14 +157,9 @@ func (p *parts) openSealed(cfg Sealed) error {
 }
 
 func (p *parts) openVault(ctx context.Context, cfg Vault) error {
-	v, err := vault.Open(ctx, vault.Config{
-		Address: cfg.Address.String(), CACert: cfg.CA, Namespace: cfg.Namespace, Mount: cfg.Mount, Prefix: cfg.prefix(),
-		Auth: vault.Auth{
-			Method: vault.Method(cfg.Auth.Method), Mount: cfg.Auth.Mount, Role: cfg.Auth.Role, Audience: cfg.Auth.Audience,
-		},
-		Identity: p.identity, Timeout: cfg.Timeout.Std(), Logger: p.telemetry.Logger(),
-		Tracer: p.telemetry.Tracer("intercom/vault"), Metrics: vault.NewMetrics(p.registry()),
-	})
+	vc := cfg.config(p.identity)
+	vc.Logger, vc.Tracer, vc.Metrics = p.telemetry.Logger(), p.telemetry.Tracer("intercom/vault"), vault.NewMetrics(p.registry())
+	v, err := vault.Open(ctx, vc)
 	if err != nil {
 		return fmt.Errorf("store.vault: %w", err)
 	}

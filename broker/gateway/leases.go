@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -69,6 +70,11 @@ func (l *leases) get(ctx context.Context, credential string) (lease, error) {
 		return held, nil
 	}
 	return lease{}, err
+}
+
+// noLease answers where no broker can be asked.
+func noLease(context.Context, *intercomv1.LeaseRequest) (*intercomv1.LeaseResponse, error) {
+	return nil, errors.New("no broker can be asked for it")
 }
 
 // leaseTimeout bounds one question, whoever waits for it.

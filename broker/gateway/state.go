@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/svid/jwtsvid"
+
 	"github.com/intercom-broker/intercom/broker/gateway/login"
 	"github.com/intercom-broker/intercom/broker/gateway/provider"
 	"github.com/intercom-broker/intercom/broker/gateway/session"
@@ -51,11 +53,8 @@ type dialled struct {
 }
 
 func dialStore(ctx context.Context, from *secrets, s Sessions) (d dialled, err error) {
-	if d.dial.Password, err = from.read(ctx, s.Redis.Password); err != nil {
-		return d, fmt.Errorf("sessions.redis.password: %w", err)
-	}
-	if d.dial.SentinelPassword, err = from.read(ctx, s.Redis.Sentinel.Password); err != nil {
-		return d, fmt.Errorf("sessions.redis.sentinel.password: %w", err)
+	if d.dial, err = dialOptions(ctx, from, *s.Redis); err != nil {
+		return d, err
 	}
 	if d.keys, err = from.sealingKeys(ctx, s.Keys); err != nil {
 		return d, err
@@ -67,6 +66,17 @@ func dialStore(ctx context.Context, from *secrets, s Sessions) (d dialled, err e
 		return d, fmt.Errorf("sessions.redis: %w", err)
 	}
 	return d, nil
+}
+
+// dialOptions reads the passwords.
+func dialOptions(ctx context.Context, from *secrets, c kv.Config) (o kv.Options, err error) {
+	if o.Password, err = from.read(ctx, c.Password); err != nil {
+		return o, fmt.Errorf("sessions.redis.password: %w", err)
+	}
+	if o.SentinelPassword, err = from.read(ctx, c.Sentinel.Password); err != nil {
+		return o, fmt.Errorf("sessions.redis.sentinel.password: %w", err)
+	}
+	return o, nil
 }
 
 // openKeys makes the key for private_key_jwt, where it may be used.
@@ -84,16 +94,16 @@ func (p *parts) openKeys(ctx context.Context, store *kv.Client) (err error) {
 
 // openProvider asks the provider who it is. One that does not answer is asked again by its follower.
 func (p *parts) openProvider(ctx context.Context) error {
-	c := p.cfg.Provider
-	roots, err := authorities(c.CA)
-	if err != nil {
-		return fmt.Errorf("provider.ca: %w", err)
+	var own *provider.Assertions
+	if p.own != nil {
+		own = p.own.own
 	}
-	p.provider, err = provider.Open(ctx, provider.Config{
-		Issuer: c.Issuer, ClientID: c.ClientID, Scopes: c.Scopes, Auth: p.auth(), PAR: c.PAR, DPoP: c.DPoP, RootCAs: roots,
-		LenientLogout: c.LenientLogout, Logger: p.log(),
-	})
+	cfg, err := p.cfg.Provider.client(p.identity.FetchJWTSVID, own, p.secrets)
 	if err != nil {
+		return err
+	}
+	cfg.Logger = p.log()
+	if p.provider, err = provider.Open(ctx, cfg); err != nil {
 		return err
 	}
 	p.followers = append(p.followers, p.provider.Run)
@@ -101,19 +111,31 @@ func (p *parts) openProvider(ctx context.Context) error {
 	return nil
 }
 
+// svidFetcher fetches a JWT-SVID whose only audience is the given one.
+type svidFetcher = func(ctx context.Context, audience string) (*jwtsvid.SVID, error)
+
+// client is who we are to the provider.
+func (p Provider) client(svid svidFetcher, own *provider.Assertions, from *secrets) (provider.Config, error) {
+	roots, err := authorities(p.CA)
+	if err != nil {
+		return provider.Config{}, fmt.Errorf("provider.ca: %w", err)
+	}
+	return provider.Config{
+		Issuer: p.Issuer, ClientID: p.ClientID, Scopes: p.Scopes, Auth: p.auth(svid, own, from), PAR: p.PAR, RootCAs: roots,
+		LenientLogout: p.LenientLogout,
+	}, nil
+}
+
 // auth is what we can prove ourselves with.
-func (p *parts) auth() provider.Auth {
-	c, auth := p.cfg.Provider, provider.Auth{}
-	if c.offersSVID() {
-		auth.SVID = p.identity.FetchJWTSVID
+func (p Provider) auth(svid svidFetcher, own *provider.Assertions, from *secrets) (auth provider.Auth) {
+	if p.offersSVID() {
+		auth.SVID = svid
 	}
-	if p.own != nil {
-		auth.Assertions = p.own.own
+	auth.Assertions = own
+	if !p.Secret.IsZero() {
+		auth.Secret = func(ctx context.Context) (secret.Value, error) { return from.read(ctx, p.Secret) }
 	}
-	if !c.Secret.IsZero() {
-		auth.Secret = func(ctx context.Context) (secret.Value, error) { return p.secrets.read(ctx, c.Secret) }
-	}
-	switch c.Auth { // written out, so no metadata have to announce it; of the two forms of a secret they choose
+	switch p.Auth { // written out, so no metadata have to announce it; of the two forms of a secret they choose
 	case authSVID:
 		auth.Method = provider.BySVID
 	case authKey:
