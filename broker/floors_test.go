@@ -36,7 +36,7 @@ var floors = [][]string{
 		"sidecar/localapi", "sidecar/ingress", "sidecar/postgres",
 	},
 	4: {"broker", "broker/gateway", "sidecar", "sidecar/injector"},
-	5: {"cmd/internal/dev", "broker/brokertest"},
+	5: {"cmd/internal/dev", "cmd/internal/doctor", "broker/brokertest"},
 	// gatewaytest stands on brokertest.
 	6: {"broker/gateway/gatewaytest", "cmd/intercom", "cmd/intercom-broker", "cmd/intercom-gateway", "cmd/intercom-sidecar", "cmd/intercom-injector", "deploy/stack/up"},
 }

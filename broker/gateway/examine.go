@@ -48,11 +48,7 @@ func (e Examiner) Provider(ctx context.Context) (*provider.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := provider.Open(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	return p, p.Ready()
+	return provider.Examine(ctx, cfg)
 }
 
 // Redis returns how Redis is dialled; sessions are in it where the file says so.

@@ -27,7 +27,7 @@ func root() *cobra.Command {
 		Use: "intercom", Short: "Services reach each other without holding each other's credentials",
 		Long: long, Example: example,
 	}
-	return cli.Group(c, devCommand(), checkCommand(), schemaCommand(), policyCommand(), tokenCommand(), credentialCommand(), auditCommand(), sessionsCommand())
+	return cli.Group(c, devCommand(), checkCommand(), doctorCommand(), schemaCommand(), policyCommand(), tokenCommand(), credentialCommand(), auditCommand(), sessionsCommand())
 }
 
 // group returns a command that only holds others.

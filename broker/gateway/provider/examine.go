@@ -8,6 +8,17 @@ import (
 	"github.com/intercom-broker/intercom/broker/secret"
 )
 
+// Examine is [Open] for whoever wants to know why: that the provider does not answer is an error too. The Provider is
+// nil only when nothing was asked, because of cfg.
+func Examine(ctx context.Context, cfg Config) (*Provider, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	p := &Provider{cfg: cfg, http: newClient(cfg.RootCAs), refused: newNegatives(cfg.Now), replayed: newReplays(cfg.Now)}
+	return p, p.load(ctx)
+}
+
 // Metadata returns what the provider says of itself.
 func (p *Provider) Metadata() (Metadata, error) {
 	r, err := p.ready()

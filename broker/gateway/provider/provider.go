@@ -21,15 +21,11 @@ type Provider struct {
 // Open asks the provider who it is. Another issuer, or one that cannot do what we need, is an error; one that
 // does not answer is not: see [Provider.Run].
 func Open(ctx context.Context, cfg Config) (*Provider, error) {
-	cfg = cfg.withDefaults()
-	if err := cfg.check(); err != nil {
-		return nil, err
-	}
-	p := &Provider{cfg: cfg, http: newClient(cfg.RootCAs), refused: newNegatives(cfg.Now), replayed: newReplays(cfg.Now)}
-	if err := p.load(ctx); final(err) {
+	p, err := Examine(ctx, cfg)
+	if p == nil || final(err) {
 		return nil, err
 	} else if err != nil {
-		cfg.Logger.WarnContext(ctx, "the login provider does not answer; asking again", "issuer", cfg.Issuer, "error", err)
+		p.cfg.Logger.WarnContext(ctx, "the login provider does not answer; asking again", "issuer", cfg.Issuer, "error", err)
 	}
 	return p, nil
 }

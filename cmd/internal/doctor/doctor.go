@@ -1,0 +1,56 @@
+package doctor
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker"
+	"github.com/intercom-broker/intercom/broker/gateway"
+	"github.com/intercom-broker/intercom/broker/secret"
+)
+
+// Options say what is looked at.
+type Options struct {
+	// Gateway and Broker are configurations that hold, and GatewayFile and BrokerFile where they stand; nil for a process
+	// that is not looked at.
+	Gateway                 *gateway.Config
+	Broker                  *broker.Config
+	GatewayFile, BrokerFile string
+	// UserToken is an access token of a test user, with which exchanges are really made; the zero Value means that only
+	// what can be told without a user is told.
+	UserToken secret.Value
+	// Timeout is for one check; 0 means 5 s. There are three rounds of checks.
+	Timeout time.Duration
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Examine makes all checks and returns what was seen, in the order of the checks.
+func Examine(ctx context.Context, o Options) (all []Row) {
+	o.Timeout = cmp.Or(o.Timeout, 5*time.Second)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	clocks := &clocks{now: o.Now}
+	var g *gatewayExam
+	var b *brokerExam
+	var rounds [3][]check
+	if o.Gateway != nil {
+		g = newGatewayExam(o, clocks)
+		defer g.close()
+	}
+	if o.Broker != nil {
+		b = newBrokerExam(o, clocks)
+		defer b.close()
+	}
+	for i := range rounds {
+		rounds[i] = append(g.round(i), b.round(i)...)
+		if i == 1 && g != nil && b != nil {
+			rounds[i] = append(rounds[i], check{"brokers-id", g.file, func(_ context.Context, r rows) { g.sameBroker(b, r) }})
+		}
+		all = append(all, run(ctx, o.Timeout, rounds[i])...)
+	}
+	last := check{"clock", file{}, func(_ context.Context, r rows) { clocks.judge(r) }}
+	return append(all, run(ctx, o.Timeout, []check{last})...)
+}

@@ -1,0 +1,198 @@
+package doctor
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker/kv"
+)
+
+// keyLife is how long a key of ours lives when it could not be removed.
+const keyLife = 5 * time.Second
+
+// keyPrefix is below where gateways keep theirs, so that an access list that lets them in lets this in.
+const keyPrefix = "ic:doctor:"
+
+// redis does what gateways do there, and tries what they should not be able to.
+func (g *gatewayExam) redis(ctx context.Context, r rows) {
+	if g.Gateway.Sessions.Redis == nil {
+		r.skip("sessions are in the gateway's memory: a restart logs everybody out, and there can be no second gateway")
+		return
+	}
+	cfg, options, err := g.examiner().Redis(ctx)
+	if err != nil {
+		r.fail(key("sessions.redis.password"), "put the password where the reference says", "%s", why(err))
+		return
+	}
+	if cfg.TLS == nil && !allLoopback(cfg.Addresses) {
+		r.warn(key("sessions.redis"), "add tls: { ca: … }", "Redis is reached without TLS: its password travels in the clear")
+	}
+	heard := make(chan []string, 64)
+	options.Track, options.Changed = keyPrefix, func(keys []string) {
+		select {
+		case heard <- keys:
+		default:
+		}
+	}
+	client, err := kv.Open(cfg, options)
+	if err != nil {
+		redisRefused(r, err)
+		return
+	}
+	defer client.Close()
+	if g.redisWorks(ctx, r, client, heard) {
+		redisGuarded(ctx, r, client)
+		redisKeeps(ctx, r, client)
+	}
+}
+
+func redisRefused(r rows, err error) {
+	at, cure := key("sessions.redis.addresses"), "start Redis, or correct the addresses"
+	switch {
+	case says(err, "WRONGPASS", "NOAUTH", "without any password", "AUTH failed"):
+		at, cure = key("sessions.redis.password"), "write the username and the password of an access list's user"
+	case says(err, "certificate", "x509"):
+		at, cure = key("sessions.redis.tls"), "name the authority that vouches for Redis in ca, or its name in server_name"
+	case says(err, "first record does not look like a TLS handshake"):
+		at, cure = key("sessions.redis.tls"), "take tls out, or let Redis speak it on this port"
+	case says(err, "EOF", "connection reset", "broken pipe"):
+		at, cure = key("sessions.redis.tls"), "it closes the connection: does it speak TLS on this port, and does tls say so"
+	case says(err, "NOPERM"):
+		at, cure = key("sessions.redis.username"), "let the user do: +@all -@dangerous ~ic:* &ic:*"
+	}
+	r.fail(at, cure, "%s", why(err))
+}
+
+// redisWorks writes a key, reads it, hears of its change, and removes it by a script.
+func (g *gatewayExam) redisWorks(ctx context.Context, r rows, c *kv.Client, heard <-chan []string) bool {
+	name := keyPrefix + "{" + rand.Text() + "}"
+	set := func(value string) error {
+		_, err := c.Do(ctx, c.B().Set().Key(name).Value(value).Px(keyLife).Build())
+		return err
+	}
+	err := set("1")
+	if err == nil {
+		_, err = c.Do(ctx, c.B().Get().Key(name).Build())
+	}
+	if err == nil {
+		err = set("2")
+	}
+	if err == nil {
+		err = await(ctx, heard, name)
+	}
+	_, removed := c.Run(ctx, kv.NewScript(`return redis.call('DEL', KEYS[1])`), []string{name}, nil)
+	if err = errors.Join(err, removed); err != nil {
+		redisRefused(r, err)
+		return false
+	}
+	who := "its default user"
+	if got, err := c.Do(ctx, c.B().AclWhoami().Build()); err == nil {
+		if name, _ := got.ToString(); name != "" {
+			who = "the user " + name
+		}
+	}
+	r.ok("we are %s: a key was written, heard of, and removed by a script", who)
+	g.redisTime(ctx, c)
+	return true
+}
+
+var errUnheard = errors.New("a change was not heard of: client tracking does not work")
+
+// await waits until the change is heard of.
+func await(ctx context.Context, heard <-chan []string, name string) error {
+	for {
+		select {
+		case keys := <-heard:
+			for _, k := range keys {
+				if k == name {
+					return nil
+				}
+			}
+		case <-ctx.Done():
+			return errUnheard
+		}
+	}
+}
+
+// redisTime notes its clock: TIME answers seconds and microseconds.
+func (g *gatewayExam) redisTime(ctx context.Context, c *kv.Client) {
+	asked := time.Now()
+	got, err := c.Do(ctx, c.B().Time().Build())
+	if err != nil {
+		return // an access list may not let us
+	}
+	parts, err := got.AsStrSlice()
+	if err != nil || len(parts) != 2 {
+		return
+	}
+	if seconds, err := strconv.ParseInt(parts[0], 10, 64); err == nil {
+		g.clocks.add("Redis", time.Unix(seconds, 0).Add(time.Second/2), asked, time.Now())
+	}
+}
+
+// redisGuarded finds out whether our user may do what is dangerous, by asking and not by doing (ACL DRYRUN, Redis 7).
+// That question is dangerous itself: to be refused is the good answer.
+func redisGuarded(ctx context.Context, r rows, c *kv.Client) {
+	me := "default"
+	if got, err := c.Do(ctx, c.B().AclWhoami().Build()); err == nil {
+		me, _ = got.ToString()
+	}
+	_, err := c.Do(ctx, c.B().Arbitrary("ACL", "DRYRUN", me, "FLUSHALL").Build())
+	switch {
+	case err == nil:
+		r.warn(key("sessions.redis.username"), "make a user of an access list for the gateways: ACL SETUSER gateway on >… ~ic:* &ic:* +@all -@dangerous",
+			"the user %s may empty the whole server, and change its settings", me)
+	case says(err, "NOPERM"):
+		r.ok("the access list keeps what is dangerous from us")
+	default:
+		r.skip("whether the user may do what is dangerous cannot be seen: %s", why(err))
+	}
+}
+
+// redisKeeps says whether sessions may vanish: driven out of a full memory, or with a restart.
+func redisKeeps(ctx context.Context, r rows, c *kv.Client) {
+	settings := map[string]string{}
+	for _, name := range []string{"maxmemory-policy", "save", "appendonly"} {
+		got, err := c.Do(ctx, c.B().ConfigGet().Parameter(name).Build())
+		if err != nil {
+			r.skip("its settings are not for our user to see; with an administrator's, look that CONFIG GET maxmemory-policy says noeviction")
+			return
+		}
+		all, _ := got.AsStrMap()
+		settings[name] = all[name]
+	}
+	if policy := settings["maxmemory-policy"]; policy != "noeviction" {
+		r.warn(place{}, "CONFIG SET maxmemory-policy noeviction, and the same in redis.conf", "Redis drives keys out when its memory is full (maxmemory-policy %s): users would be logged out", policy)
+	}
+	if settings["save"] == "" && settings["appendonly"] == "no" {
+		r.ok("it keeps nothing on a disk: its restart logs everybody out (save and appendonly in redis.conf)")
+	}
+}
+
+// sealingKeys reads them, and says how many there are.
+func (g *gatewayExam) sealingKeys(ctx context.Context, r rows) {
+	if g.Gateway.Sessions.Redis == nil {
+		r.skip("sessions in memory are not sealed")
+		return
+	}
+	keys, err := g.examiner().SealingKeys(ctx)
+	if err != nil {
+		r.fail(key("sessions.keys"), "put the keys where the reference says, one a line: openssl rand -base64 32", "%s", strings.TrimPrefix(why(err), "sessions.keys: "))
+		return
+	}
+	r.ok("%s of 32 bytes; the first seals, all open", count(len(keys), "key", "keys"))
+}
+
+func allLoopback(addresses []string) bool {
+	for _, a := range addresses {
+		if host, _, err := net.SplitHostPort(a); err != nil || !loopback(host) {
+			return false
+		}
+	}
+	return true
+}
