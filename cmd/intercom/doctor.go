@@ -107,17 +107,17 @@ func (f *doctorFlags) files(cmd *cobra.Command) (rows []doctor.Row) {
 				continue
 			}
 			bad = true
-			rows = append(rows, fromFinding(found))
+			rows = append(rows, fromFinding(checked.name, found))
 		}
 		if !bad {
-			rows = append(rows, doctor.Row{Check: "files", About: checked.name, Status: doctor.OK, Seen: "nothing to say about it"})
+			rows = append(rows, doctor.Row{Of: checked.name, Check: "files", Status: doctor.OK, Seen: "nothing to say about it"})
 		}
 	}
 	return rows
 }
 
-func fromFinding(f finding) doctor.Row {
-	row := doctor.Row{Check: f.Rule, Status: doctor.Warn, Seen: f.Message, File: f.File, Line: f.Line, Cure: f.Cure}
+func fromFinding(of string, f finding) doctor.Row {
+	row := doctor.Row{Of: of, Check: f.Rule, Status: doctor.Warn, Seen: f.Message, File: f.File, Line: f.Line, Cure: f.Cure}
 	if f.Severity == severityError {
 		row.Status = doctor.Fail
 	}

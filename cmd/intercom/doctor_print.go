@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -12,17 +13,29 @@ import (
 
 // The look of a row: the mark, the check's name, and what was seen, in lines that a terminal of 100 columns holds.
 const (
-	markWidth  = 5
-	nameWidth  = 17
-	textWidth  = 100 - markWidth - nameWidth
-	textIndent = markWidth + nameWidth
+	markWidth = 5
+	lineWidth = 100
 )
 
-// printRows tells a person: each check in a row, the cure below it, and how many there are.
+// table prints rows with the names in one column.
+type table struct {
+	w     io.Writer
+	paint cli.Paint
+	names int // how wide the column of names is
+}
+
+// printRows tells a person: each check in a row, below the file that it is about, the cure below it, and how many there
+// are.
 func printRows(w io.Writer, rows []doctor.Row) error {
-	paint := cli.PaintFor(w)
+	t := table{w: w, paint: cli.PaintFor(w)}
 	for _, row := range rows {
-		printRow(w, paint, row)
+		t.names = max(t.names, len(row.Check)+1)
+	}
+	for i, row := range rows {
+		if i > 0 && row.Of != rows[i-1].Of || i == 0 && row.Of != "" {
+			fmt.Fprintln(w, t.paint.Dim(cmp.Or(row.Of, "all together")))
+		}
+		t.print(row)
 	}
 	_, err := fmt.Fprintf(w, "%d ok, %s, %s, %d skipped\n", doctor.Count(rows, doctor.OK), many(doctor.Count(rows, doctor.Warn), "warning"),
 		many(doctor.Count(rows, doctor.Fail), "failure"), doctor.Count(rows, doctor.Skip))
@@ -36,23 +49,24 @@ func many(n int, one string) string {
 	return strconv.Itoa(n) + " " + one + "s"
 }
 
-func printRow(w io.Writer, paint cli.Paint, row doctor.Row) {
+func (t table) print(row doctor.Row) {
 	mark := map[doctor.Status]string{
-		doctor.OK: paint.Good("ok   "), doctor.Warn: paint.Warn("warn "), doctor.Fail: paint.Bad("FAIL "), doctor.Skip: paint.Dim("skip "),
+		doctor.OK: t.paint.Good("ok   "), doctor.Warn: t.paint.Warn("warn "), doctor.Fail: t.paint.Bad("FAIL "), doctor.Skip: t.paint.Dim("skip "),
 	}[row.Status]
 	text := row.Seen
 	if row.About != "" {
 		text = row.About + ": " + text
 	}
-	for i, line := range wrap(harmless(text)) {
+	margin := strings.Repeat(" ", markWidth+t.names)
+	for i, line := range wrap(harmless(text), lineWidth-len(margin)) {
 		if i == 0 {
-			fmt.Fprintf(w, "%s%-*s%s\n", mark, nameWidth, row.Check, line)
+			fmt.Fprintf(t.w, "%s%-*s%s\n", mark, t.names, row.Check, line)
 			continue
 		}
-		fmt.Fprintf(w, "%*s%s\n", textIndent, "", line)
+		fmt.Fprintln(t.w, margin+line)
 	}
-	for _, line := range wrap(harmless(remedy(row))) {
-		fmt.Fprintf(w, "%*s%s\n", textIndent, "", paint.Bold(line))
+	for _, line := range wrap(harmless(remedy(row)), lineWidth-len(margin)) {
+		fmt.Fprintln(t.w, margin+t.paint.Bold(line))
 	}
 }
 
@@ -64,8 +78,10 @@ func remedy(row doctor.Row) string {
 	}
 	where = strings.TrimSpace(where + " " + row.Setting)
 	switch {
+	case row.Cure == "" && where == "":
+		return ""
 	case row.Cure == "":
-		return where
+		return "→ " + where
 	case where == "":
 		return "→ " + row.Cure
 	}
@@ -73,10 +89,10 @@ func remedy(row doctor.Row) string {
 }
 
 // wrap breaks text at spaces. A word that is longer than a line stays whole: it is an address, to be copied.
-func wrap(text string) (lines []string) {
+func wrap(text string, width int) (lines []string) {
 	line := ""
 	for word := range strings.FieldsSeq(text) {
-		if line != "" && len([]rune(line))+1+len([]rune(word)) > textWidth {
+		if line != "" && len([]rune(line))+1+len([]rune(word)) > width {
 			lines = append(lines, line)
 			line = ""
 		}

@@ -32,7 +32,7 @@ func (b *brokerExam) round(n int) []check {
 	if b == nil {
 		return nil
 	}
-	return [3][]check{
+	return [rounds][]check{
 		{{"identity", b.file, b.who}, {"upstream", b.file, b.upstreams}, {"issuers", b.file, b.issuers}},
 		{{"vault", b.file, b.vault}},
 		nil,
@@ -41,7 +41,7 @@ func (b *brokerExam) round(n int) []check {
 
 func (b *brokerExam) who(ctx context.Context, r rows) {
 	id := b.Broker.Identity
-	source := openIdentity(ctx, r, svid.Config{Socket: id.Socket, CertFile: id.Cert, KeyFile: id.Key, Bundles: id.Bundles})
+	source := openIdentity(ctx, r, b.Now(), svid.Config{Socket: id.Socket, CertFile: id.Cert, KeyFile: id.Key, Bundles: id.Bundles})
 	if source == nil {
 		return
 	}

@@ -113,7 +113,7 @@ func (g *gatewayExam) policy(ctx context.Context, r rows) {
 	for got, err := range brokers.WatchPolicy(ctx, func() string { return "" }) {
 		switch {
 		case err == nil:
-			r.ok("the brokers serve us their policy, revision %.12s", got.GetRevision())
+			r.ok("the brokers serve us their policy, revision %.12s; what its rules say is checked with a broker's file, --config", got.GetRevision())
 		case fault.KindOf(err) == fault.Denied:
 			cure := "add to the brokers' policy: p, " + g.identity.Load().ID().String() + ", admin, admin/policy, allow"
 			r.fail(key("policy"), cure, "the brokers do not let us have their policy: %s", why(err))

@@ -3,6 +3,7 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/intercom-broker/intercom/broker"
@@ -35,7 +36,6 @@ func Examine(ctx context.Context, o Options) (all []Row) {
 	clocks := &clocks{now: o.Now}
 	var g *gatewayExam
 	var b *brokerExam
-	var rounds [3][]check
 	if o.Gateway != nil {
 		g = newGatewayExam(o, clocks)
 		defer g.close()
@@ -45,12 +45,27 @@ func Examine(ctx context.Context, o Options) (all []Row) {
 		defer b.close()
 	}
 	for i := range rounds {
-		rounds[i] = append(g.round(i), b.round(i)...)
+		asked := append(g.round(i), b.round(i)...)
 		if i == 1 && g != nil && b != nil {
-			rounds[i] = append(rounds[i], check{"brokers-id", g.file, func(_ context.Context, r rows) { g.sameBroker(b, r) }})
+			asked = append(asked, check{"brokers-id", g.file, func(_ context.Context, r rows) { g.sameBroker(b, r) }})
 		}
-		all = append(all, run(ctx, o.Timeout, rounds[i])...)
+		all = append(all, run(ctx, o.Timeout, asked)...)
+	}
+	slices.SortStableFunc(all, func(a, b Row) int { return cmp.Compare(order(o, a), order(o, b)) })
+	if len(all) == 0 {
+		return nil
 	}
 	last := check{"clock", file{}, func(_ context.Context, r rows) { clocks.judge(r) }}
 	return append(all, run(ctx, o.Timeout, []check{last})...)
+}
+
+// rounds is how many there are.
+const rounds = 3
+
+// order puts the gateway's rows first.
+func order(o Options, r Row) int {
+	if r.Of == o.GatewayFile {
+		return 0
+	}
+	return 1
 }

@@ -39,7 +39,7 @@ func (g *gatewayExam) round(n int) []check {
 	if g == nil {
 		return nil
 	}
-	return [3][]check{
+	return [rounds][]check{
 		{
 			{"identity", g.file, g.who}, {"certificate", g.file, g.certificate}, {"cookies", g.file, g.cookies},
 			{"same-site", g.file, g.sameSite}, {"upstream", g.file, g.upstreams}, {"origin", g.file, g.origins},

@@ -17,7 +17,7 @@ const firstSVID = 4 * time.Second
 // who opens our identity, and a way to the brokers with it.
 func (g *gatewayExam) who(ctx context.Context, r rows) {
 	id := g.Gateway.Identity
-	source := openIdentity(ctx, r, svid.Config{Socket: id.Socket, CertFile: id.Cert, KeyFile: id.Key, Bundles: id.Bundles})
+	source := openIdentity(ctx, r, g.Now(), svid.Config{Socket: id.Socket, CertFile: id.Cert, KeyFile: id.Key, Bundles: id.Bundles})
 	if source == nil {
 		return
 	}
@@ -38,7 +38,7 @@ func (g *gatewayExam) who(ctx context.Context, r rows) {
 }
 
 // openIdentity opens an identity and says what it is; nil where there is none.
-func openIdentity(ctx context.Context, r rows, cfg svid.Config) *svid.Source {
+func openIdentity(ctx context.Context, r rows, now time.Time, cfg svid.Config) *svid.Source {
 	cfg.Wait = firstSVID
 	source, err := svid.Open(ctx, cfg)
 	if err != nil {
@@ -49,20 +49,20 @@ func openIdentity(ctx context.Context, r rows, cfg svid.Config) *svid.Source {
 		r.fail(key(setting), cure, "%s", why(err))
 		return nil
 	}
-	life(r, source, cfg.Socket != "")
+	life(r, source, now, cfg.Socket != "")
 	return source
 }
 
 // life says how long our SVID lasts. Whatever renews it does so at half of its life: less than a third that is left means
 // that nothing did.
-func life(r rows, source *svid.Source, renewed bool) {
+func life(r rows, source *svid.Source, now time.Time, renewed bool) {
 	own, err := source.GetX509SVID()
 	if err != nil {
 		r.fail(key("identity"), "look at the agent's log", "%s", why(err))
 		return
 	}
 	leaf := own.Certificates[0]
-	whole, left := leaf.NotAfter.Sub(leaf.NotBefore), time.Until(leaf.NotAfter)
+	whole, left := leaf.NotAfter.Sub(leaf.NotBefore), leaf.NotAfter.Sub(now)
 	if left < whole/3 {
 		cure := "replace the certificate"
 		if renewed {

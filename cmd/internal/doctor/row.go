@@ -21,6 +21,8 @@ const (
 
 // Row is what one check saw of one thing. Its JSON form is a promise: names stay.
 type Row struct {
+	// Of is the file whose process was looked at; empty for what concerns all of them.
+	Of string `json:"of,omitempty"`
 	// Check is the check's name, such as "provider-client".
 	Check string `json:"check"`
 	// About is what it is about, where a check looks at several: an origin, a service, an audience.
@@ -50,7 +52,7 @@ func (r rows) of(about string) rows {
 }
 
 func (r rows) add(s Status, at place, cure, seen string) {
-	row := Row{Check: r.check, About: r.about, Status: s, Seen: oneLine(seen), Cure: cure}
+	row := Row{Of: r.file.name, Check: r.check, About: r.about, Status: s, Seen: oneLine(seen), Cure: cure}
 	row.Setting, row.File, row.Line = at.in(r.file)
 	*r.list = append(*r.list, row)
 }

@@ -12,8 +12,14 @@ import (
 	"github.com/intercom-broker/intercom/broker/gateway"
 )
 
-// soon is when a certificate is to be replaced.
+// soon is when a certificate should have been replaced.
 const soon = 14 * 24 * time.Hour
+
+// ending reports whether a certificate ends soon: in two weeks, or in the last third of a life that is shorter than that
+// of those which people replace.
+func ending(c *x509.Certificate, now time.Time) bool {
+	return c.NotAfter.Sub(now) < min(soon, c.NotAfter.Sub(c.NotBefore)/3)
+}
 
 // certificate looks at what browsers are shown.
 func (g *gatewayExam) certificate(_ context.Context, r rows) {
@@ -34,7 +40,7 @@ func (g *gatewayExam) certificate(_ context.Context, r rows) {
 		r.fail(key("listen.cert"), "replace it", "it ended on %s", leaf.NotAfter.Format(time.DateOnly))
 	case g.Now().Before(leaf.NotBefore):
 		r.fail(key("listen.cert"), "set this machine's clock, or give one that counts already", "it counts from %s on", leaf.NotBefore.Format(time.RFC3339))
-	case left < soon:
+	case ending(leaf, g.Now()):
 		r.warn(key("listen.cert"), "replace it: the gateway reads it again by itself", "it ends in %s", round(left))
 	case !bad && g.vouched(r, pair):
 		r.ok("it covers %s, and ends in %s", count(len(g.Gateway.Origins), "origin", "origins"), round(left))

@@ -88,8 +88,8 @@ func dial(ctx context.Context, r rows, s *service.Service, target *url.URL, pool
 		r.fail(at, "put its authority into upstream_ca, or give the service a certificate that is good for "+target.Hostname(), "%s: %s", address, why(err))
 		return
 	}
-	if left := secure.ConnectionState().PeerCertificates[0].NotAfter.Sub(now); left < soon {
-		r.warn(at, "renew the service's certificate", "the certificate of %s ends in %s", address, round(left))
+	if leaf := secure.ConnectionState().PeerCertificates[0]; ending(leaf, now) {
+		r.warn(at, "renew the service's certificate", "the certificate of %s ends in %s", address, round(leaf.NotAfter.Sub(now)))
 	}
 }
 

@@ -1,0 +1,156 @@
+package doctor_test
+
+import (
+	"encoding/json"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"github.com/intercom-broker/intercom/broker/secret"
+	"github.com/intercom-broker/intercom/broker/strict"
+	"github.com/intercom-broker/intercom/cmd/internal/doctor"
+)
+
+func decode(t testing.TB, r io.Reader, into any) {
+	t.Helper()
+	must(t, json.NewDecoder(r).Decode(into))
+}
+
+// TestGateway has one deployment, and breaks it in one way at a time.
+func TestGateway(t *testing.T) {
+	w := start(t)
+	t.Run("healthy", func(t *testing.T) {
+		rows := w.examine(t, func(o *doctor.Options) { o.UserToken = w.userToken(t) })
+		for _, r := range rows {
+			t.Logf("%-5s%-17s%s %s", r.Status, r.Check, r.About, r.Seen)
+			if r.Status == doctor.Fail || r.Status == doctor.Warn {
+				t.Errorf("%+v", r)
+			}
+		}
+		for _, check := range []string{"token-exchange", "redirect-uri", "post-logout-uri", "back-channel", "provider-client", "redis", "policy", "brokers", "upstream", "origin", "certificate"} {
+			if !(want{check: check, status: doctor.OK}).among(rows) {
+				t.Errorf("%s is not ok", check)
+			}
+		}
+	})
+	for name, c := range w.byFile() {
+		t.Run(name, func(t *testing.T) {
+			broken(t, w.examine(t, func(o *doctor.Options) { c.change(t, o) }), c.want, c.also...)
+		})
+	}
+	for name, c := range w.atKeycloak() {
+		t.Run(name, func(t *testing.T) {
+			t.Cleanup(func() { w.register(t, w.healthy()) })
+			w.register(t, c.client)
+			broken(t, w.examine(t, func(o *doctor.Options) { o.UserToken = c.token }), c.want, c.also...)
+		})
+	}
+	t.Run("an audience that the user may not have", func(t *testing.T) {
+		rows := w.examine(t, func(o *doctor.Options) { o.UserToken, o.Gateway.Brokers.Audience = w.userToken(t), "hidden" })
+		broken(t, rows, want{"token-exchange", doctor.Fail, "hidden refused", "audience mapper"})
+	})
+}
+
+// case of a file that does not fit the deployment.
+type fileCase struct {
+	change func(*testing.T, *doctor.Options)
+	want   want
+	also   []string
+}
+
+func (w *world) byFile() map[string]fileCase {
+	set := func(change func(*doctor.Options)) func(*testing.T, *doctor.Options) {
+		return func(_ *testing.T, o *doctor.Options) { change(o) }
+	}
+	needProvider := []string{"provider-client", "redirect-uri", "post-logout-uri", "back-channel", "token-exchange"}
+	return map[string]fileCase{
+		"another issuer": {set(func(o *doctor.Options) { o.Gateway.Provider.Issuer += "/" }),
+			want{"provider", doctor.Fail, "says that it is", "provider.issuer: write the issuer byte for byte"}, nil},
+		"another realm": {set(func(o *doctor.Options) { o.Gateway.Provider.Issuer = w.keycloak.Issuer("shop") + "x" }),
+			want{"provider", doctor.Fail, "answered 404", "no such realm"}, []string{"same-site"}},
+		"an unknown authority of the provider": {func(t *testing.T, o *doctor.Options) { o.Gateway.Provider.CA = w.redis.CACert },
+			want{"provider", doctor.Fail, "certificate", "provider.ca"}, needProvider},
+		"another secret": {func(t *testing.T, o *doctor.Options) {
+			w.Write(t, "other-secret", "wrong")
+			o.Gateway.Provider.Secret = w.file("other-secret")
+		}, want{"provider-client", doctor.Fail, "unauthorized_client", "provider.secret"}, []string{"token-exchange"}},
+		"no secret": {set(func(o *doctor.Options) { o.Gateway.Provider.Secret = w.file("nowhere") }),
+			want{"provider-client", doctor.Fail, "no such file", "provider.secret"}, []string{"token-exchange"}},
+		"an unknown client": {set(func(o *doctor.Options) { o.Gateway.Provider.ClientID = "nobody" }),
+			want{"provider-client", doctor.Fail, "invalid_client", "provider.client_id"}, []string{"redirect-uri", "post-logout-uri", "token-exchange"}},
+		"a JWT-SVID that Keycloak does not take": {set(func(o *doctor.Options) { o.Gateway.Provider.Auth, o.Gateway.Provider.Secret = "svid", strict.Ref{} }),
+			want{"provider-client", doctor.Fail, "spiffe_jwt", "provider.auth"}, []string{"token-exchange"}},
+		"a scope that Keycloak does not know": {set(func(o *doctor.Options) { o.Gateway.Provider.Scopes = []string{"nope"} }),
+			want{"redirect-uri", doctor.Fail, "nope", "provider.scopes"}, nil},
+		"an audience that nobody knows": {set(func(o *doctor.Options) { o.Gateway.Brokers.Audience = "nobody-at-all" }),
+			want{"token-exchange", doctor.Fail, "Audience not found", "brokers.audience"}, nil},
+		"a page of another site": {set(func(o *doctor.Options) { o.Gateway.Origins[0].CORS = []string{"https://portal.example"} }),
+			want{"same-site", doctor.Fail, "portal.example", "intercom.test"}, nil},
+		"a frame of another site": {set(func(o *doctor.Options) { o.Gateway.Origins[0].Frames = []string{"https://portal.example"} }),
+			want{"same-site", doctor.Fail, "portal.example", "intercom.test"}, nil},
+		"an origin that leads elsewhere": {set(func(o *doctor.Options) { o.Gateway.Origins[0].URL = w.issuer()[:len(w.issuer())-len("/realms/shop")] }),
+			want{"origin", doctor.Fail, "it is not the gateway", "origins"}, []string{"certificate", "redirect-uri", "post-logout-uri", "back-channel"}},
+		"a certificate of another name": {func(t *testing.T, o *doctor.Options) {
+			o.Gateway.Listen.Cert, o.Gateway.Listen.Key = w.Path("other.pem"), w.Path("other.key")
+			must(t, w.Authority.Issue(o.Gateway.Listen.Cert, o.Gateway.Listen.Key, "icom.intercom.test"))
+		}, want{"certificate", doctor.Fail, "app.intercom.test", "listen.cert"}, nil},
+		"a certificate without its key": {func(t *testing.T, o *doctor.Options) {
+			o.Gateway.Listen.Key = w.Path("another.key")
+			must(t, w.Authority.Issue(w.Path("another.pem"), w.Path("another.key"), "app.intercom.test"))
+		}, want{"certificate", doctor.Fail, "does not match", "listen.cert"}, nil},
+		"an unknown authority of the services": {set(func(o *doctor.Options) { o.Gateway.UpstreamCA = "" }),
+			want{"upstream", doctor.Fail, "certificate", "upstream_ca"}, nil},
+		"no agent": {set(func(o *doctor.Options) { o.Gateway.Identity.Socket = "unix:///nowhere.sock" }),
+			want{"identity", doctor.Fail, "/nowhere.sock", "identity.socket"}, nil},
+		"the broker's own socket": {set(func(o *doctor.Options) { o.Gateway.Identity.Socket = "unix://" + w.Broker.Dir + "/b.sock" }),
+			want{"identity", doctor.Fail, "taken for a broker", "entry of its own"}, []string{"policy"}},
+		"another broker": {set(func(o *doctor.Options) { o.Gateway.Brokers.ID.ID = w.Broker.ID("/elsewhere") }),
+			want{"brokers", doctor.Fail, "spiffe://intercom.test/broker answers", "brokers.id"}, []string{"policy"}},
+		"a broker that is not there": {set(func(o *doctor.Options) { o.Gateway.Brokers.Mesh = append(o.Gateway.Brokers.Mesh, "127.0.0.1:1") }),
+			want{"brokers", doctor.Fail, "127.0.0.1:1 ", "brokers.mesh"}, nil},
+		"brokers of another trust domain": {func(t *testing.T, o *doctor.Options) {
+			o.Gateway.Brokers.ID.ID = spiffeid.RequireFromString("spiffe://other.test/broker")
+		}, want{"identity", doctor.Fail, "other.test", "brokers.id"}, []string{"brokers", "policy"}},
+		"a clock that is behind": {set(func(o *doctor.Options) { o.Now = func() time.Time { return time.Now().Add(-90 * time.Second) } }),
+			want{"clock", doctor.Fail, "1m30s behind all of", "this machine's clock"}, nil},
+		"no keys to seal with": {func(t *testing.T, o *doctor.Options) {
+			w.Write(t, "short-key", "c2hvcnQ=")
+			o.Gateway.Sessions.Keys = []strict.Ref{w.file("short-key")}
+		}, want{"sealing-keys", doctor.Fail, "want 32 bytes", "sessions.keys"}, nil},
+		"another password of Redis": {func(t *testing.T, o *doctor.Options) {
+			w.Write(t, "other-password", "wrong")
+			o.Gateway.Sessions.Redis.Password = w.file("other-password")
+		}, want{"redis", doctor.Fail, "WRONGPASS", "sessions.redis.password"}, nil},
+		"an unknown authority of Redis": {set(func(o *doctor.Options) { o.Gateway.Sessions.Redis.TLS.CA = w.keycloak.CACert }),
+			want{"redis", doctor.Fail, "certificate", "sessions.redis.tls"}, nil},
+		"Redis without TLS": {set(func(o *doctor.Options) { o.Gateway.Sessions.Redis.TLS = nil }),
+			want{"redis", doctor.Fail, "", "sessions.redis.tls"}, nil},
+		"no Redis": {set(func(o *doctor.Options) { o.Gateway.Sessions.Redis.Addresses = []string{"127.0.0.1:1"} }),
+			want{"redis", doctor.Fail, "refused", "sessions.redis.addresses"}, nil},
+	}
+}
+
+// clientCase is a client that is registered otherwise.
+type clientCase struct {
+	client map[string]any
+	token  secret.Value
+	want   want
+	also   []string
+}
+
+func (w *world) atKeycloak() map[string]clientCase {
+	return map[string]clientCase{
+		"a callback that is not registered": {client: map[string]any{"redirectUris": []string{"https://else.test/*"}},
+			want: want{"redirect-uri", doctor.Fail, "not registered", w.Origin() + "/bff/callback as a redirect URI"}},
+		"a post-logout URI that is not registered": {client: map[string]any{"attributes": map[string]string{"post.logout.redirect.uris": "https://else.test/*"}},
+			want: want{"post-logout-uri", doctor.Fail, "not registered", "/bff/logout/return as a post-logout redirect URI"}},
+		"exchange is off": {client: map[string]any{"attributes": map[string]string{"standard.token.exchange.enabled": "false"}},
+			want: want{"token-exchange", doctor.Fail, "exchange is off", "Standard token exchange"}},
+		"a token of nobody": {token: secret.FromString("junk"),
+			want: want{"token-exchange", doctor.Fail, "Invalid token", "fresh access token"}},
+		"without a service account": {client: map[string]any{"serviceAccountsEnabled": false},
+			want: want{"token-exchange", doctor.Skip, "exchange is on", ""}},
+	}
+}
