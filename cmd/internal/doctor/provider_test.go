@@ -1,0 +1,127 @@
+package doctor_test
+
+import (
+	"crypto/tls"
+	"encoding/pem"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker/embedded/openid"
+	"github.com/intercom-broker/intercom/broker/gateway"
+	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
+	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
+	"github.com/intercom-broker/intercom/broker/secret"
+	"github.com/intercom-broker/intercom/broker/strict"
+	"github.com/intercom-broker/intercom/cmd/internal/doctor"
+)
+
+// lesser is a gateway before a provider of ours, which can lack what Keycloak has.
+type lesser struct {
+	*gatewaytest.World
+	idp *providertest.Server
+}
+
+func startLesser(t *testing.T, auth func(*openid.Client, *gateway.Provider)) *lesser {
+	t.Helper()
+	l := &lesser{}
+	l.World = gatewaytest.Start(t, gatewaytest.Options{
+		Services: `  orders: { upstream: { url: "http://127.0.0.1:9", dial: [127.0.0.0/8] }, token: { bind: none }, user: { exchange: { audience: orders } }, match: "/**" }`,
+		Provider: func(w *gatewaytest.World) gateway.Provider {
+			c := openid.Client{ID: "gateway", Secret: secret.FromString("s3cret"), RedirectURIs: []string{w.Origin() + "/bff/callback"}, PostLogoutRedirectURIs: []string{w.Origin() + "/bff/logout/return"}, Audiences: []string{"orders"}}
+			w.Write(t, "client-secret", "s3cret")
+			p := gateway.Provider{ClientID: "gateway", CA: w.Path("idp.pem"), Secret: strict.Ref{Scheme: "file", Name: w.Path("client-secret")}}
+			if auth != nil {
+				auth(&c, &p)
+				c.JWKSURI = w.Origin() + "/bff/jwks"
+			}
+			l.idp = providertest.New(t, openid.Config{HTTP: &http.Client{Transport: w.Transport(t)}, Clients: []openid.Client{c}})
+			w.Write(t, "idp.pem", certificateOf(t, l.idp))
+			p.Issuer = l.idp.Issuer()
+			return p
+		},
+	})
+	return l
+}
+
+func certificateOf(t *testing.T, idp *providertest.Server) string {
+	t.Helper()
+	u, err := url.Parse(idp.Issuer())
+	must(t, err)
+	conn, err := tls.Dial("tcp", u.Host, &tls.Config{RootCAs: idp.RootCAs()})
+	must(t, err)
+	defer conn.Close()
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: conn.ConnectionState().PeerCertificates[0].Raw}))
+}
+
+func (l *lesser) examine(t *testing.T, timeout time.Duration) []doctor.Row {
+	t.Helper()
+	c := l.Gateways[0].Config
+	c.UpstreamCA = l.Authority.File
+	return doctor.Examine(t.Context(), doctor.Options{Gateway: &c, GatewayFile: "gateway.yaml", Timeout: timeout})
+}
+
+// always are rows of this world that say nothing here: the provider is at an address, and nobody serves orders.
+func always() []string { return []string{"same-site", "upstream"} }
+
+// TestLesserProviders: what a provider lacks is named with what follows from it.
+func TestLesserProviders(t *testing.T) {
+	l := startLesser(t, nil)
+	broken(t, l.examine(t, patient), want{"token-exchange", doctor.Skip, "exchange is on", ""}, always()...)
+	lacking := func(names ...string) providertest.Fault {
+		return providertest.Answer(func(m map[string]any) {
+			for _, name := range names {
+				delete(m, name)
+			}
+		})
+	}
+	for name, c := range map[string]struct {
+		at    string
+		fault providertest.Fault
+		want  want
+		also  []string
+	}{
+		"no logout":              {openid.PathDiscovery, lacking("end_session_endpoint"), want{"provider", doctor.Warn, "end_session_endpoint", ""}, nil},
+		"no back-channel logout": {openid.PathDiscovery, lacking("backchannel_logout_supported"), want{"provider", doctor.Warn, "with the next refresh only", ""}, nil},
+		"no sid":                 {openid.PathDiscovery, lacking("backchannel_logout_session_supported"), want{"provider", doctor.Warn, "all of the user's sessions", ""}, nil},
+		"no iss":                 {openid.PathDiscovery, lacking("authorization_response_iss_parameter_supported"), want{"provider", doctor.Warn, "RFC 9207", ""}, nil},
+		"no PKCE": {openid.PathDiscovery, providertest.Answer(func(m map[string]any) { m["code_challenge_methods_supported"] = []string{"plain"} }),
+			want{"provider", doctor.Fail, "no PKCE with S256", ""}, nil},
+		"no exchange": {openid.PathDiscovery, providertest.Answer(func(m map[string]any) { m["grant_types_supported"] = []string{"authorization_code", "refresh_token"} }),
+			want{"provider", doctor.Fail, "user: exchange or mint are refused: orders", ""}, nil},
+		"no keys":      {openid.PathJWKS, providertest.Answer(func(m map[string]any) { m["keys"] = []any{} }), want{"provider", doctor.Fail, "no key that verifies", ""}, nil},
+		"it is broken": {openid.PathDiscovery, providertest.Status(http.StatusBadGateway, 0), want{"provider", doctor.Fail, "answered 502", "provider.issuer"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Cleanup(l.idp.Heal)
+			l.idp.Break(c.at, c.fault)
+			broken(t, l.examine(t, patient), c.want, append(c.also, always()...)...)
+		})
+	}
+	t.Run("it hangs", func(t *testing.T) {
+		t.Cleanup(l.idp.Heal)
+		l.idp.Break(openid.PathDiscovery, providertest.Hang())
+		began := time.Now()
+		rows := l.examine(t, 3*time.Second)
+		broken(t, rows, want{"provider", doctor.Fail, "deadline", "provider.issuer"}, always()...)
+		if took := time.Since(began); took > 12*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		if !(want{check: "brokers", status: doctor.OK}).among(rows) {
+			t.Error("one failure hides what others saw")
+		}
+	})
+}
+
+// TestKeysOfTheGateways: what only the gateways can prove is not tried, and what can be seen of it is looked at.
+func TestKeysOfTheGateways(t *testing.T) {
+	l := startLesser(t, func(c *openid.Client, p *gateway.Provider) {
+		c.Secret, p.Secret, p.Auth = secret.Value{}, strict.Ref{}, "private_key_jwt"
+	})
+	rows := l.examine(t, patient)
+	broken(t, rows, want{"provider-client", doctor.Skip, "1 public key is at " + l.Origin() + "/bff/jwks", ""}, always()...)
+	if !(want{"token-exchange", doctor.Skip, "only the gateways have", ""}).among(rows) {
+		t.Error("an exchange was asked for with a key that nobody knows")
+	}
+}
