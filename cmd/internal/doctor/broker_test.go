@@ -124,7 +124,7 @@ func TestBroker(t *testing.T) {
 		"a login that may not read": {func(c *broker.Config) { c.Store.Vault.Auth.Role = "blind" },
 			want{"vault", doctor.Fail, "crm/login the login may not read it", `path "` + f.mount + `/data/intercom/crm/login"`}, nil},
 		"a login that cannot look": {func(c *broker.Config) { c.Store.Vault.Auth.Role = "bare" },
-			want{"vault", doctor.Fail, "", "store.vault.auth"}, nil},
+			want{"vault", doctor.Warn, "it lets us in", "default policy"}, nil},
 		"a credential that is not there": {func(c *broker.Config) { c.Services = elsewhere },
 			want{"vault", doctor.Fail, "crm/missing there is no such credential", ""}, []string{"upstream"}},
 		"a stored credential in the clear": {func(c *broker.Config) { c.Services = elsewhere },

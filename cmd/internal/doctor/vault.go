@@ -58,6 +58,8 @@ func (b *brokerExam) healthy(ctx context.Context, r rows, store *vault.Store) bo
 func (b *brokerExam) loggedIn(ctx context.Context, r rows, store *vault.Store) bool {
 	token, err := store.Token(ctx)
 	switch {
+	case fault.From(err).Reason == vault.ReasonPermissionDenied && err != nil:
+		r.warn(key("store.vault.auth.role"), "let the role keep Vault's default policy", "it lets us in, and what the login is good for is not ours to see")
 	case err != nil:
 		r.fail(key("store.vault.auth"), "make role, bound_subject and bound_audiences fit us; the words of the refusal say which", "%s", why(err))
 		return false
@@ -94,7 +96,7 @@ func (b *brokerExam) readable(ctx context.Context, r rows, store *vault.Store) {
 	}
 	denied, err := store.Unreadable(ctx, names...)
 	if err != nil {
-		r.warn(place{}, "let the role keep Vault's default policy", "what the login may read cannot be seen: %s", why(err))
+		r.warn(key("store.vault.auth.role"), "let the role keep Vault's default policy", "what the login may read cannot be seen: %s", why(err))
 		return
 	}
 	bad := len(denied)
