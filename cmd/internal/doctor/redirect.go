@@ -52,16 +52,16 @@ func (g *gatewayExam) redirect(ctx context.Context, r rows, p *provider.Provider
 	to := got.header.Get("Location")
 	back, err := url.Parse(to)
 	if err != nil || !strings.HasPrefix(to, callback+"?") {
-		r.fail(place{}, g.atClient("register "+callback+" as a redirect URI"), "%s is not registered: the provider answers %d, and does not lead back", callback, got.status)
+		r.fail(place{}, g.atClient("register "+callback+" as a redirect URI"), "its callback is not registered: the provider answers %d, and does not lead back", got.status)
 		return
 	}
 	switch code := back.Query().Get("error"); code {
 	case "login_required", "interaction_required", "consent_required", "account_selection_required", "":
-		r.ok("%s is registered", callback)
+		r.ok("its callback is registered")
 	case "invalid_scope":
-		r.fail(key("provider.scopes"), "take out what the provider does not know, or "+g.atClient("add it to the scopes"), "it is registered, and a login is refused: %s", back.Query().Get("error_description"))
+		r.fail(key("provider.scopes"), "take out what the provider does not know, or "+g.atClient("add it to the scopes"), "its callback is registered, and a login is refused: %s", back.Query().Get("error_description"))
 	default:
-		r.fail(key("provider"), g.atClient("look at the settings"), "it is registered, and a login is refused: %s %s", code, back.Query().Get("error_description"))
+		r.fail(key("provider"), g.atClient("look at the settings"), "its callback is registered, and a login is refused: %s %s", code, back.Query().Get("error_description"))
 	}
 }
 
@@ -92,9 +92,9 @@ func (g *gatewayExam) postLogout(ctx context.Context, r rows, p *provider.Provid
 	case err != nil:
 		r.fail(key("provider.issuer"), "let the provider be reached from here", "%s", why(err))
 	case got.status >= http.StatusBadRequest:
-		r.fail(place{}, g.atClient("register "+back+" as a post-logout redirect URI"), "%s is not registered: the provider answers %d", back, got.status)
+		r.fail(place{}, g.atClient("register "+back+" as a post-logout redirect URI"), "where a logout leads back to is not registered: the provider answers %d", got.status)
 	default:
-		r.ok("%s is registered", back)
+		r.ok("where a logout leads back to is registered")
 	}
 }
 
