@@ -2,7 +2,9 @@ package doctor_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,8 +24,12 @@ func decode(t testing.TB, r io.Reader, into any) {
 func TestGateway(t *testing.T) {
 	w := start(t)
 	t.Run("healthy", func(t *testing.T) {
-		rows := w.examine(t, func(o *doctor.Options) { o.UserToken = w.userToken(t) })
+		token := w.userToken(t)
+		rows := w.examine(t, func(o *doctor.Options) { o.UserToken = token })
 		for _, r := range rows {
+			if strings.Contains(fmt.Sprint(r), string(token.Reveal())) {
+				t.Errorf("%s shows the user's token", r.Check)
+			}
 			t.Logf("%-5s%-17s%s %s", r.Status, r.Check, r.About, r.Seen)
 			if r.Status == doctor.Fail || r.Status == doctor.Warn {
 				t.Errorf("%+v", r)
@@ -47,6 +53,13 @@ func TestGateway(t *testing.T) {
 			broken(t, w.examine(t, func(o *doctor.Options) { o.UserToken = c.token }), c.want, c.also...)
 		})
 	}
+	t.Run("pushed", func(t *testing.T) {
+		push := func(o *doctor.Options) { o.Gateway.Provider.PAR = true }
+		broken(t, w.examine(t, push), want{"redirect-uri", doctor.OK, "is registered", ""})
+		t.Cleanup(func() { w.register(t, w.healthy()) })
+		w.register(t, map[string]any{"redirectUris": []string{"https://else.test/*"}})
+		broken(t, w.examine(t, push), want{"redirect-uri", doctor.Fail, "does not take a pushed request", w.Origin() + "/bff/callback"})
+	})
 	t.Run("an audience that the user may not have", func(t *testing.T) {
 		rows := w.examine(t, func(o *doctor.Options) { o.UserToken, o.Gateway.Brokers.Audience = w.userToken(t), "hidden" })
 		broken(t, rows, want{"token-exchange", doctor.Fail, "hidden refused", "audience mapper"})

@@ -25,6 +25,7 @@ func TestRedis(t *testing.T) {
 	}{
 		"other keys": {user("elsewhere", "~app:*", "&*", "+@all", "-@dangerous"), want{"redis", doctor.Fail, "NOPERM", "~ic:*"}},
 		"no scripts": {user("scriptless", "~ic:*", "&*", "+@all", "-@dangerous", "-@scripting"), want{"redis", doctor.Fail, "NOPERM", "sessions.redis.username"}},
+		"no news":    {user("deaf", "~ic:*", "&*", "+@all", "-@dangerous", "-client|tracking"), want{"redis", doctor.Fail, "", "sessions.redis"}},
 		"too much":   {user("almighty", "~*", "&*", "+@all"), want{"redis", doctor.Warn, "almighty may empty the whole server", "-@dangerous"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,10 @@
 package doctor
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/intercom-broker/intercom/broker/gateway"
+)
 
 func TestSite(t *testing.T) {
 	for _, c := range []struct {
@@ -23,6 +27,21 @@ func TestSite(t *testing.T) {
 	} {
 		if got := site(c.a) == site(c.b); got != c.same {
 			t.Errorf("%s, %s: same site %v", c.a, c.b, got)
+		}
+	}
+}
+
+// TestCookies: the configuration's own check lets no other plain http in, so these origins are made up.
+func TestCookies(t *testing.T) {
+	for origin, want := range map[string]Status{
+		"https://icom.example.org": OK, "http://icom.intercom.localhost:8080": OK, "http://localhost": OK,
+		"http://127.0.0.1:8080": OK, "http://icom.example.org": Fail, "http://10.0.0.1": Fail,
+	} {
+		var list []Row
+		g := &gatewayExam{Options: Options{Gateway: &gateway.Config{Origins: []gateway.Origin{{URL: origin}}}}}
+		g.cookies(t.Context(), rows{list: &list})
+		if len(list) != 1 || list[0].Status != want {
+			t.Errorf("%s: %+v", origin, list)
 		}
 	}
 }

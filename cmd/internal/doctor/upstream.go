@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"net"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -117,7 +118,8 @@ func port(u *url.URL) string {
 	return "80"
 }
 
+// loopback reports whether a name is this machine's (RFC 6761, section 6.3).
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
 }
