@@ -62,7 +62,7 @@ func (b *brokerExam) upstreams(ctx context.Context, r rows) {
 		}
 	}
 	if pool, ok := roots(r, key("upstream_ca"), b.Broker.UpstreamCA); ok {
-		dialAll(ctx, r, own, pool, b.Now)
+		dialer{pool, b.Now()}.all(ctx, r, own)
 	}
 }
 

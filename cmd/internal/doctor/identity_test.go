@@ -49,7 +49,7 @@ func TestIdentity(t *testing.T) {
 		must(t, err)
 		other.Federate(l.Broker.Domain)
 		rows := look(t, func(o *doctor.Options) { o.Gateway.Identity.Socket = socket(t, other, "/gateway") })
-		broken(t, rows, want{"brokers", doctor.Fail, "does not take our SVID", "identity.allow"}, append(always(), "policy")...)
+		broken(t, rows, want{"brokers", doctor.Fail, l.Broker.Mesh + " it does not take our SVID", "identity.allow"}, append(always(), "policy")...)
 	})
 	t.Run("whose SVID is not renewed", func(t *testing.T) {
 		rows := look(t, func(o *doctor.Options) { o.Now = func() time.Time { return time.Now().Add(50 * time.Minute) } })

@@ -29,12 +29,18 @@ func (g *gatewayExam) upstreams(ctx context.Context, r rows) {
 	}
 	pool, ok := roots(r, key("upstream_ca"), g.Gateway.UpstreamCA)
 	if ok {
-		dialAll(ctx, r, own, pool, g.Now)
+		dialer{pool, g.Now()}.all(ctx, r, own)
 	}
 }
 
-// dialAll dials every place of the services, and tells of those with which something is the matter.
-func dialAll(ctx context.Context, r rows, services []*service.Service, pool *x509.CertPool, now func() time.Time) {
+// dialer says who may vouch for upstreams, and what time it is.
+type dialer struct {
+	roots *x509.CertPool
+	now   time.Time
+}
+
+// all dials every place of the services, and tells of those with which something is the matter.
+func (d dialer) all(ctx context.Context, r rows, services []*service.Service) {
 	var mu sync.Mutex
 	var group errgroup.Group
 	group.SetLimit(atOnce)
@@ -45,7 +51,7 @@ func dialAll(ctx context.Context, r rows, services []*service.Service, pool *x50
 			group.Go(func() error {
 				var list []Row
 				one := rows{check: r.check, about: s.Name, file: r.file, list: &list}
-				dial(ctx, one, s, target, pool, now())
+				d.dial(ctx, one, s, target)
 				mu.Lock()
 				defer mu.Unlock()
 				if len(list) == 0 {
@@ -68,14 +74,14 @@ func dialAll(ctx context.Context, r rows, services []*service.Service, pool *x50
 }
 
 // dial adds no row when all is well.
-func dial(ctx context.Context, r rows, s *service.Service, target *url.URL, pool *x509.CertPool, now time.Time) {
+func (d dialer) dial(ctx context.Context, r rows, s *service.Service, target *url.URL) {
 	at := place{pos: s.Pos}
 	if target.Scheme == "http" && !loopback(target.Hostname()) {
 		clear(r, at, s, target)
 	}
-	dialer := &net.Dialer{Control: hygiene.Guard(s.Upstream.Dial)}
+	guarded := &net.Dialer{Control: hygiene.Guard(s.Upstream.Dial)}
 	address := net.JoinHostPort(target.Hostname(), port(target))
-	conn, err := dialer.DialContext(ctx, "tcp", address)
+	conn, err := guarded.DialContext(ctx, "tcp", address)
 	if err != nil {
 		r.fail(at, "start the service, or correct upstream; what the dial guard refuses, dial opens", "%s: %s", address, why(err))
 		return
@@ -84,13 +90,13 @@ func dial(ctx context.Context, r rows, s *service.Service, target *url.URL, pool
 	if target.Scheme != "https" {
 		return
 	}
-	secure := tls.Client(conn, &tls.Config{RootCAs: pool, ServerName: target.Hostname(), MinVersion: tls.VersionTLS12})
+	secure := tls.Client(conn, &tls.Config{RootCAs: d.roots, ServerName: target.Hostname(), MinVersion: tls.VersionTLS12})
 	if err := secure.HandshakeContext(ctx); err != nil {
 		r.fail(at, "put its authority into upstream_ca, or give the service a certificate that is good for "+target.Hostname(), "%s: %s", address, why(err))
 		return
 	}
-	if leaf := secure.ConnectionState().PeerCertificates[0]; ending(leaf, now) {
-		r.warn(at, "renew the service's certificate", "the certificate of %s ends in %s", address, round(leaf.NotAfter.Sub(now)))
+	if leaf := secure.ConnectionState().PeerCertificates[0]; ending(leaf, d.now) {
+		r.warn(at, "renew the service's certificate", "the certificate of %s ends in %s", address, round(leaf.NotAfter.Sub(d.now)))
 	}
 }
 
