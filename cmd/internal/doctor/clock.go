@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,11 +29,14 @@ type clock struct {
 	ahead time.Duration
 }
 
-// add notes what somebody's clock said in answer to a question.
+// add notes what somebody's clock said in answer to a question, the first time.
 func (c *clocks) add(whose string, said, asked, came time.Time) {
 	ours := asked.Add(came.Sub(asked) / 2).Add(time.Until(c.now()))
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if slices.ContainsFunc(c.seen, func(known clock) bool { return known.whose == whose }) {
+		return
+	}
 	c.seen = append(c.seen, clock{whose, said.Sub(ours)})
 }
 

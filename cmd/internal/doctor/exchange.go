@@ -77,7 +77,11 @@ func (g *gatewayExam) exchanges(ctx context.Context, r rows) {
 	}
 	s := g.subject(ctx, p)
 	for _, w := range all {
-		_, err := p.Exchange(ctx, s.token, w.audience, w.scope...)
+		asked := time.Now()
+		got, err := p.Exchange(ctx, s.token, w.audience, w.scope...)
+		if err == nil {
+			g.issued(got.Token, asked)
+		}
 		g.exchanged(r.of(w.audience), w, s, err)
 		if s.whose == ofNobody {
 			return // the answer is the same for each

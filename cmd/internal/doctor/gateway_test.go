@@ -24,7 +24,7 @@ func decode(t testing.TB, r io.Reader, into any) {
 func TestGateway(t *testing.T) {
 	w := start(t)
 	t.Run("healthy", func(t *testing.T) {
-		token := w.userToken(t)
+		token := w.userToken(t, "gateway")
 		rows := w.examine(t, func(o *doctor.Options) { o.UserToken = token })
 		for _, r := range rows {
 			if strings.Contains(fmt.Sprint(r), string(token.Reveal())) {
@@ -60,8 +60,12 @@ func TestGateway(t *testing.T) {
 		w.register(t, map[string]any{"redirectUris": []string{"https://else.test/*"}})
 		broken(t, w.examine(t, push), want{"redirect-uri", doctor.Fail, "does not take a pushed request", w.Origin() + "/bff/callback"})
 	})
+	t.Run("a token that another client got", func(t *testing.T) {
+		rows := w.examine(t, func(o *doctor.Options) { o.UserToken = w.userToken(t, "page") })
+		broken(t, rows, want{"token-exchange", doctor.Fail, "not for us", "let the user's tokens name it"})
+	})
 	t.Run("an audience that the user may not have", func(t *testing.T) {
-		rows := w.examine(t, func(o *doctor.Options) { o.UserToken, o.Gateway.Brokers.Audience = w.userToken(t), "hidden" })
+		rows := w.examine(t, func(o *doctor.Options) { o.UserToken, o.Gateway.Brokers.Audience = w.userToken(t, "gateway"), "hidden" })
 		broken(t, rows, want{"token-exchange", doctor.Fail, "hidden refused", "audience mapper"})
 	})
 }

@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/bundle/jwtbundle"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
 	"github.com/intercom-broker/intercom/broker/embedded/openid"
 	"github.com/intercom-broker/intercom/broker/gateway"
 	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
@@ -23,7 +26,7 @@ type lesser struct {
 	idp *providertest.Server
 }
 
-func startLesser(t *testing.T, auth func(*openid.Client, *gateway.Provider)) *lesser {
+func startLesser(t *testing.T, auth func(*gatewaytest.World, *openid.Config, *gateway.Provider)) *lesser {
 	t.Helper()
 	l := &lesser{}
 	l.World = gatewaytest.Start(t, gatewaytest.Options{
@@ -32,11 +35,12 @@ func startLesser(t *testing.T, auth func(*openid.Client, *gateway.Provider)) *le
 			c := openid.Client{ID: "gateway", Secret: secret.FromString("s3cret"), RedirectURIs: []string{w.Origin() + "/bff/callback"}, PostLogoutRedirectURIs: []string{w.Origin() + "/bff/logout/return"}, Audiences: []string{"orders"}}
 			w.Write(t, "client-secret", "s3cret")
 			p := gateway.Provider{ClientID: "gateway", CA: w.Path("idp.pem"), Secret: strict.Ref{Scheme: "file", Name: w.Path("client-secret")}}
+			cfg := openid.Config{HTTP: &http.Client{Transport: w.Transport(t)}, Clients: []openid.Client{c}}
 			if auth != nil {
-				auth(&c, &p)
-				c.JWKSURI = w.Origin() + "/bff/jwks"
+				cfg.Clients[0].Secret, p.Secret = secret.Value{}, strict.Ref{}
+				auth(w, &cfg, &p)
 			}
-			l.idp = providertest.New(t, openid.Config{HTTP: &http.Client{Transport: w.Transport(t)}, Clients: []openid.Client{c}})
+			l.idp = providertest.New(t, cfg)
 			w.Write(t, "idp.pem", certificateOf(t, l.idp))
 			p.Issuer = l.idp.Issuer()
 			return p
@@ -116,12 +120,32 @@ func TestLesserProviders(t *testing.T) {
 
 // TestKeysOfTheGateways: what only the gateways can prove is not tried, and what can be seen of it is looked at.
 func TestKeysOfTheGateways(t *testing.T) {
-	l := startLesser(t, func(c *openid.Client, p *gateway.Provider) {
-		c.Secret, p.Secret, p.Auth = secret.Value{}, strict.Ref{}, "private_key_jwt"
+	l := startLesser(t, func(w *gatewaytest.World, c *openid.Config, p *gateway.Provider) {
+		c.Clients[0].JWKSURI, p.Auth = w.Origin()+"/bff/jwks", "private_key_jwt"
 	})
 	rows := l.examine(t, patient)
 	broken(t, rows, want{"provider-client", doctor.Skip, "1 public key is at " + l.Origin() + "/bff/jwks", ""}, always()...)
 	if !(want{"token-exchange", doctor.Skip, "only the gateways have", ""}).among(rows) {
 		t.Error("an exchange was asked for with a key that nobody knows")
+	}
+}
+
+// later is the trust domain of a broker that is not started yet.
+type later struct{ *gatewaytest.World }
+
+func (l later) GetJWTBundleForTrustDomain(td spiffeid.TrustDomain) (*jwtbundle.Bundle, error) {
+	return l.Broker.Domain.Bundle().JWTBundle(), nil
+}
+
+// TestSVIDAtTheProvider: a provider that takes JWT-SVIDs takes ours, and is told from one that wants another's.
+func TestSVIDAtTheProvider(t *testing.T) {
+	for path, want := range map[string]want{
+		"/gateway": {"provider-client", doctor.OK, "spiffe_jwt, the strongest that it announces", ""},
+		"/other":   {"provider-client", doctor.Fail, "spiffe_jwt", "its subject is our SPIFFE ID"},
+	} {
+		l := startLesser(t, func(w *gatewaytest.World, c *openid.Config, _ *gateway.Provider) {
+			c.Clients[0].SPIFFEID, c.Bundles = spiffeid.RequireFromString("spiffe://intercom.test"+path), later{w}
+		})
+		broken(t, l.examine(t, patient), want, append(always(), "token-exchange")...)
 	}
 }

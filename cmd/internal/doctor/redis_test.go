@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/intercom-broker/intercom/broker/gateway"
+	"github.com/intercom-broker/intercom/broker/kv"
 	"github.com/intercom-broker/intercom/cmd/internal/doctor"
 	"github.com/intercom-broker/intercom/deploy/stack"
 )
@@ -50,6 +51,20 @@ func TestRedis(t *testing.T) {
 			t.Errorf("left behind: %s", left)
 		}
 	})
+	for name, shape := range map[string]func(*testing.T) kv.Config{
+		"cluster": func(t *testing.T) kv.Config {
+			return kv.Config{Addresses: stack.StartRedisCluster(t).Addrs, Cluster: true}
+		},
+		"sentinel": func(t *testing.T) kv.Config {
+			g := stack.StartRedisSentinel(t, 1)
+			return kv.Config{Addresses: g.Addrs, Sentinel: kv.Sentinel{Primary: g.Name}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := shape(t)
+			broken(t, w.examine(t, func(o *doctor.Options) { o.Gateway.Sessions.Redis = &c }), want{"redis", doctor.OK, "a key was written, heard of", ""})
+		})
+	}
 	t.Run("frozen", func(t *testing.T) {
 		r := stack.StartRedis(t, stack.RedisOptions{})
 		must(t, r.Pause())

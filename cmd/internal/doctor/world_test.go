@@ -120,13 +120,13 @@ func serve(t *testing.T, a *stack.Authority) string {
 	return strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
 }
 
-// userToken is an access token of alice's.
-func (w *world) userToken(t *testing.T) secret.Value {
+// userToken is an access token of alice's, which a client got; only one of them is the gateway.
+func (w *world) userToken(t *testing.T, client string) secret.Value {
 	t.Helper()
 	// By the name that is the issuer in tokens.
-	client := &http.Client{Transport: w.Transport(t)}
-	res, err := client.PostForm(w.issuer()+"/protocol/openid-connect/token", url.Values{
-		"grant_type": {"password"}, "client_id": {"gateway"}, "client_secret": {"s3cret"}, "username": {"alice"}, "password": {"alice"}, "scope": {"openid"},
+	browser := &http.Client{Transport: w.Transport(t)}
+	res, err := browser.PostForm(w.issuer()+"/protocol/openid-connect/token", url.Values{
+		"grant_type": {"password"}, "client_id": {client}, "client_secret": {"s3cret"}, "username": {"alice"}, "password": {"alice"}, "scope": {"openid"},
 	})
 	must(t, err)
 	defer res.Body.Close()
