@@ -6,6 +6,7 @@ import (
 
 	"github.com/intercom-broker/intercom/broker/gateway"
 	"github.com/intercom-broker/intercom/broker/kv"
+	"github.com/intercom-broker/intercom/broker/strict"
 	"github.com/intercom-broker/intercom/cmd/internal/doctor"
 	"github.com/intercom-broker/intercom/deploy/stack"
 )
@@ -38,8 +39,7 @@ func TestRedis(t *testing.T) {
 		r.Call(t, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
 		rows := w.examine(t, func(o *doctor.Options) {
 			s := o.Gateway.Sessions.Redis
-			s.Addresses, s.Username, s.TLS, s.Password = []string{r.Addr}, "", nil, w.Gateways[0].Config.Provider.Secret
-			s.Password.Scheme = ""
+			s.Addresses, s.Username, s.TLS, s.Password = []string{r.Addr}, "", nil, strict.Ref{}
 		})
 		broken(t, rows, want{"redis", doctor.Warn, "drives keys out", "noeviction"})
 		for _, also := range []want{{"redis", doctor.Warn, "default may empty", "ACL SETUSER"}, {"redis", doctor.OK, "keeps nothing on a disk", ""}} {
