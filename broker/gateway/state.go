@@ -121,7 +121,7 @@ func (p Provider) client(svid svidFetcher, own *provider.Assertions, from *secre
 		return provider.Config{}, fmt.Errorf("provider.ca: %w", err)
 	}
 	return provider.Config{
-		Issuer: p.Issuer, ClientID: p.ClientID, Scopes: p.Scopes, Auth: p.auth(svid, own, from), PAR: p.PAR, RootCAs: roots,
+		Issuer: p.Issuer, ClientID: p.ClientID, Scopes: p.Scopes, Auth: p.auth(svid, own, from), PAR: p.PAR, DPoP: p.DPoP, RootCAs: roots,
 		LenientLogout: p.LenientLogout,
 	}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"net/url"
 
 	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/gateway/dpop"
 	"github.com/intercom-broker/intercom/broker/secret"
 )
 
@@ -46,7 +47,11 @@ func (p *Provider) TryClient(ctx context.Context, redirectURI string) error {
 	if err != nil {
 		return err
 	}
-	_, _, err = p.grant(ctx, r, url.Values{
+	key, err := p.newKey()
+	if err != nil {
+		return err
+	}
+	_, _, err = p.grant(ctx, r, key, url.Values{
 		"grant_type": {"authorization_code"}, "code": {"a-code-that-nobody-was-given"}, "redirect_uri": {redirectURI},
 		"code_verifier": {"a-verifier-of-no-code-whatsoever-0123456789"},
 	})
@@ -66,6 +71,6 @@ func (p *Provider) ServiceToken(ctx context.Context) (secret.Value, error) {
 	if err != nil {
 		return secret.Value{}, err
 	}
-	_, tokens, err := p.grant(ctx, r, url.Values{"grant_type": {"client_credentials"}})
+	_, tokens, err := p.grant(ctx, r, dpop.Key{}, url.Values{"grant_type": {"client_credentials"}})
 	return tokens.Access, err
 }
