@@ -18,6 +18,7 @@ type Origin struct {
 	CORS     []string `yaml:"cors" doc:"The other origins whose pages may call with the user's session."`
 	Frames   []string `yaml:"frames" doc:"The origins whose pages may frame the silent login."`
 	ReturnTo []string `yaml:"return_to" doc:"The other origins that a login or a logout may lead back to."`
+	Tokens   []string `yaml:"tokens" doc:"Audiences whose tokens pages of this origin and of cors may hold themselves, at GET /bff/token; none when absent, which is best: what a script can read, a script that should not be there can read too."`
 }
 
 // UnmarshalYAML implements [yaml.Unmarshaler].

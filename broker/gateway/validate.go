@@ -69,6 +69,7 @@ func (c *Config) checkOrigins(e *errs) {
 	for _, o := range c.Origins {
 		e.want(!seen[o.URL], "origins: %s stands here twice", o.URL)
 		seen[o.URL] = true
+		e.want(len(o.Tokens) == 0 || !c.Provider.DPoP, "origins: tokens: a page has not the key that provider.dpop binds tokens to")
 	}
 }
 
@@ -118,7 +119,7 @@ func (s Sessions) isLax() bool         { return s.SameSite == "lax" }
 // origins are the configured ones as the packages below want them.
 func (c *Config) origins() (out route.Origins) {
 	for _, o := range c.Origins {
-		out = append(out, route.Origin{URL: o.URL, CORS: o.CORS, Frames: o.Frames, ReturnTo: o.ReturnTo})
+		out = append(out, route.Origin{URL: o.URL, CORS: o.CORS, Frames: o.Frames, ReturnTo: o.ReturnTo, Tokens: o.Tokens})
 	}
 	return out
 }

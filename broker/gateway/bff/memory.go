@@ -79,6 +79,16 @@ func (m *memory) token(now time.Time, key tokenKey) (secret.Value, bool) {
 	return held.token, ok && now.Add(early).Before(held.end)
 }
 
+// left is how long a token that is held is good for.
+func (m *memory) left(now time.Time, key tokenKey) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if d := m.of[key.session]; d != nil {
+		return d.kept[key].end.Sub(now)
+	}
+	return 0
+}
+
 // trade gets a token that is not held, for all who want it now.
 func (m *memory) trade(ctx context.Context, now time.Time, key tokenKey, trade func(context.Context) (secret.Value, time.Time, error)) (secret.Value, error) {
 	flight := m.flights.DoChan(key.String(), func() (any, error) {

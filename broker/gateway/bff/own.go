@@ -18,6 +18,7 @@ func (h *Handler) Mount(mux *http.ServeMux) {
 		"/session/touch": {http.MethodPost, h.touch},
 		"/events":        {http.MethodGet, h.events},
 		"/silent":        {http.MethodGet, h.silent},
+		"/token":         {http.MethodGet, h.mediate},
 	} {
 		mux.HandleFunc(h.prefix()+path, func(w http.ResponseWriter, r *http.Request) { h.at(w, r, own) })
 	}
@@ -98,7 +99,6 @@ func (h *Handler) state(o route.Origin, id session.ID, s session.Session) state 
 // seconds rounds up, so that a session that lives is never said to have no time left.
 func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
-// codeOf is why there is no session, as pages know it.
 // touch is activity that a page says itself: of a user who reads.
 func (h *Handler) touch(w http.ResponseWriter, r *http.Request, o route.Origin) error {
 	id, who, _, err := h.find(r, o)

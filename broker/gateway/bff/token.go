@@ -160,9 +160,13 @@ func noToken(message string, cause error) *fault.Error {
 	return fault.New(fault.Unavailable, ReasonToken, message).Because(cause)
 }
 
+func (v *visit) exchangeKey(audience string, scope []string) tokenKey {
+	return tokenKey{v.who.Hash, v.who.Subject, "exchange", audience, strings.Join(scope, " ")}
+}
+
 // exchanged is what the provider gives for the session's token.
 func (v *visit) exchanged(ctx context.Context, audience string, scope []string) (secret.Value, error) {
-	key := tokenKey{v.who.Hash, v.who.Subject, "exchange", audience, strings.Join(scope, " ")}
+	key := v.exchangeKey(audience, scope)
 	if token, ok := v.memory.token(v.now(), key); ok {
 		return token, nil
 	}

@@ -37,6 +37,8 @@ import (
 
 const rules = `p, spiffe://a.test/gateway, call, service/**, allow
 p, group:staff, call, service/orders/**, allow
+p, spiffe://a.test/gateway, exchange, audience/*, allow
+p, group:staff, exchange, audience/*, allow
 p, group:staff, call, service/own/**, allow
 p, group:staff, call, service/polled/**, allow
 p, group:staff, call, service/traded/**, allow

@@ -19,6 +19,8 @@ type Origin struct {
 	Frames []string
 	// ReturnTo are the other origins that a login or a logout may lead back to.
 	ReturnTo []string
+	// Tokens are the audiences whose tokens the origin's pages, and those of CORS, may hold themselves.
+	Tokens []string
 }
 
 // Host is the origin's host as browsers send it, with a port that is not the scheme's own.
