@@ -92,7 +92,7 @@ func (g *Gateway) transport(next http.Handler) http.Handler {
 	origins := g.cfg.origins()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if o, ok := origins.Of(r); ok && o.Secure() {
-			w.Header().Set("Strict-Transport-Security", hsts)
+			w.Header()["Strict-Transport-Security"] = []string{hsts}
 		}
 		next.ServeHTTP(w, r)
 	})

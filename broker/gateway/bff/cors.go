@@ -43,7 +43,12 @@ func AddCORS(h http.Header, r *http.Request, o route.Origin) {
 			delete(h, name)
 		}
 	}
-	h.Add("Vary", "Origin")
+	allow(h, r, o)
+}
+
+// allow is AddCORS for an answer that says nothing of it yet.
+func allow(h http.Header, r *http.Request, o route.Origin) {
+	h["Vary"] = append(h["Vary"], "Origin")
 	from, ok := originOf(r)
 	if !ok || from == o.URL || !o.Allows(from) { // its own pages need no leave
 		return

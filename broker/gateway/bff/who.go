@@ -18,14 +18,14 @@ func (h *Handler) find(r *http.Request, o route.Origin) (id session.ID, who *ses
 	if id, held = session.FindID(r, h.Cookie(o)); !held {
 		return id, nil, false, session.NoSession(nil)
 	}
-	s, err := h.Sessions.Get(r.Context(), id)
+	s, err := h.Sessions.Look(r.Context(), id)
 	if err == nil && s.Origin != o.URL {
 		err = session.NoSession(nil)
 	}
 	if err != nil {
 		return id, nil, true, err
 	}
-	return id, &s, true, nil
+	return id, s, true, nil
 }
 
 // enter finds the session. A route for everybody is served without one, and also when the one that there was

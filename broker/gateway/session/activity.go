@@ -29,7 +29,7 @@ func (m *Manager) IdleEnd(s Session) time.Time {
 	if s.Idle == 0 {
 		return time.Time{}
 	}
-	return m.activity.last(s).Add(s.Idle)
+	return m.activity.last(&s).Add(s.Idle)
 }
 
 func (a *activity) touch(s Session, now time.Time) {
@@ -44,7 +44,7 @@ func (a *activity) touch(s Session, now time.Time) {
 }
 
 // last is the latest activity that is known here: at least the login.
-func (a *activity) last(s Session) time.Time {
+func (a *activity) last(s *Session) time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if e, ok := a.seen[s.Hash]; ok && e.at.After(s.Created) {

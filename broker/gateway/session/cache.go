@@ -15,24 +15,24 @@ type cache struct {
 	most  int
 
 	mu       sync.RWMutex
-	sessions map[Hash]Session
+	sessions map[Hash]*Session // shared with who asked, and never changed
 	loads    map[Hash]*load
 }
 
 // load is one question to the store, for all who have it.
 type load struct {
 	done    chan struct{}
-	session Session
+	session *Session
 	err     error
 	stale   bool // guarded by the cache's mu
 }
 
 func newCache(most int, fetch func(context.Context, Hash) (Session, error)) *cache {
-	return &cache{fetch: fetch, most: most, sessions: map[Hash]Session{}, loads: map[Hash]*load{}}
+	return &cache{fetch: fetch, most: most, sessions: map[Hash]*Session{}, loads: map[Hash]*load{}}
 }
 
 // get returns the session from memory, or asks for it.
-func (c *cache) get(ctx context.Context, h Hash) (Session, error) {
+func (c *cache) get(ctx context.Context, h Hash) (*Session, error) {
 	c.mu.RLock()
 	s, ok := c.sessions[h]
 	c.mu.RUnlock()
@@ -44,7 +44,7 @@ func (c *cache) get(ctx context.Context, h Hash) (Session, error) {
 	case <-l.done:
 		return l.session, l.err
 	case <-ctx.Done():
-		return Session{}, Unavailable(ctx.Err())
+		return nil, Unavailable(ctx.Err())
 	}
 }
 
@@ -63,7 +63,10 @@ func (c *cache) load(ctx context.Context, h Hash) *load {
 }
 
 func (c *cache) run(ctx context.Context, h Hash, l *load) {
-	l.session, l.err = c.fetch(ctx, h)
+	var s Session
+	if s, l.err = c.fetch(ctx, h); l.err == nil {
+		l.session = &s
+	}
 	c.mu.Lock()
 	if c.loads[h] == l {
 		delete(c.loads, h)
@@ -76,7 +79,7 @@ func (c *cache) run(ctx context.Context, h Hash, l *load) {
 }
 
 // put makes room by dropping any other: which one costs a question to the store, and no more.
-func (c *cache) put(s Session) {
+func (c *cache) put(s *Session) {
 	for h := range c.sessions {
 		if len(c.sessions) < c.most {
 			break

@@ -146,18 +146,28 @@ func (m *Manager) Create(ctx context.Context, s Session) (ID, Session, error) {
 // Get returns the session of an id. Nothing of that name is [fault.Unauthenticated] with [CodeNone], one
 // that is over an [*Ended], and a store that cannot be heard [fault.Unavailable]: also for sessions that
 // were in memory a moment before, because nobody knows whether they still are. Get is no activity.
-func (m *Manager) Get(ctx context.Context, id ID) (Session, error) { return m.get(ctx, id.Hash()) }
-
-func (m *Manager) get(ctx context.Context, h Hash) (Session, error) {
-	if err := m.pending.settle(ctx, m); err != nil {
+func (m *Manager) Get(ctx context.Context, id ID) (Session, error) {
+	s, err := m.get(ctx, id.Hash())
+	if err != nil {
 		return Session{}, err
+	}
+	return *s, nil
+}
+
+// Look is Get without a copy, for each request. What it returns is shared with all others that look, so it must not
+// be changed.
+func (m *Manager) Look(ctx context.Context, id ID) (*Session, error) { return m.get(ctx, id.Hash()) }
+
+func (m *Manager) get(ctx context.Context, h Hash) (*Session, error) {
+	if err := m.pending.settle(ctx, m); err != nil {
+		return nil, err
 	}
 	s, err := m.cache.get(ctx, h)
 	if err != nil {
 		if _, over := errors.AsType[*Ended](err); over && m.gone != nil {
 			m.gone(h) // ended by another process
 		}
-		return Session{}, err
+		return nil, err
 	}
 	return m.judge(ctx, s)
 }
@@ -173,28 +183,28 @@ func (m *Manager) fetch(ctx context.Context, h Hash) (Session, error) {
 
 // judge ends a session whose time is over. Before it is called idle the store is asked: others may have
 // seen the user.
-func (m *Manager) judge(ctx context.Context, s Session) (Session, error) {
+func (m *Manager) judge(ctx context.Context, s *Session) (*Session, error) {
 	now := m.Now()
 	active := m.activity.last(s)
 	if now.Before(s.End()) && s.idle(now, active) {
 		stored, err := m.Store.Active(ctx, s.Hash)
 		if err != nil {
-			return Session{}, err
+			return nil, err
 		}
 		if stored.After(active) {
 			active = stored
-			m.activity.learn(s, stored)
+			m.activity.learn(*s, stored)
 		}
 	}
 	if !s.over(now, active) {
 		return s, nil
 	}
-	e := EndOf(s, ReasonExpired, now)
+	e := EndOf(*s, ReasonExpired, now)
 	if err := m.Store.End(ctx, s.Hash, e); err != nil { // it is over all the same
 		m.Log.WarnContext(ctx, "an expired session stays in the store until its time to live", "error", err)
 	}
 	m.forget(s.Hash)
-	return Session{}, &e
+	return nil, &e
 }
 
 // dropped is for what this process changed itself: it must not wait for the news of its own deeds.
