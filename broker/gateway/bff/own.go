@@ -23,6 +23,8 @@ func (h *Handler) Mount(mux *http.ServeMux) {
 		mux.HandleFunc(h.prefix()+path, func(w http.ResponseWriter, r *http.Request) { h.at(w, r, own) })
 	}
 	mux.HandleFunc(h.prefix()+"/authz", h.authz)
+	mux.HandleFunc("GET "+h.prefix()+"/intercom.js", script("intercom.js", "text/javascript; charset=utf-8", h))
+	mux.HandleFunc("GET "+h.prefix()+"/intercom.d.ts", script("intercom.d.ts", "application/typescript; charset=utf-8", h))
 }
 
 // own is one path of ours: a method, and what it does for the browser of an origin.
