@@ -12,6 +12,10 @@ import (
 // ReasonPeer is the reason of an /authz that no trusted proxy asked.
 const ReasonPeer = "peer_not_trusted"
 
+// HeaderLogin is in a 401 of /authz to a navigation: the URL of the login that leads back to it. Proxies cannot make it
+// themselves, since few can escape an address.
+const HeaderLogin = "Intercom-Login"
+
 // authz answers a proxy whether it may carry a browser's request to a service: 200, 401 or 403, which is all that
 // such proxies understand, and 503 where nobody can say. It redirects nobody: the proxy has the browser.
 func (h *Handler) authz(w http.ResponseWriter, r *http.Request) {
@@ -26,6 +30,9 @@ func (h *Handler) authz(w http.ResponseWriter, r *http.Request) {
 	}
 	outbound.AbandonBody(w, r)
 	e := *fault.From(err)
+	if e.Kind == fault.Unauthenticated && IsNavigation(v.r) {
+		w.Header().Set(HeaderLogin, v.origin.URL+v.loginFor(err))
+	}
 	if status := e.HTTPStatus(); status < http.StatusInternalServerError && status != http.StatusUnauthorized || e.Kind == fault.Unsupported {
 		e.Kind = fault.Denied
 	}
@@ -47,7 +54,27 @@ func (v *visit) ask() error {
 	if err := v.lead(); err != nil {
 		return err
 	}
-	return v.admit()
+	if err := v.admit(); err != nil {
+		return err
+	}
+	return v.keep()
+}
+
+// keep does for the session what the call itself would do, which goes another way: it is activity, and a session whose
+// token is due is refreshed. Else it would end under a user who is there, and live on under one whom the provider has
+// disabled. A provider that does not answer keeps nobody out: no token is needed here.
+func (v *visit) keep() error {
+	if v.who == nil {
+		return nil
+	}
+	if err := v.freshen(v.r.Context()); fault.KindOf(err) == fault.Unauthenticated && err != nil {
+		v.grant.Done(pep.Outcome{Err: err})
+		return fault.WithDecision(err, v.grant.ID)
+	}
+	if !v.route.Service.Browser.Pass.Passive {
+		v.Sessions.Touch(*v.who)
+	}
+	return nil
 }
 
 // spokenOf returns the browser's request: the proxy sends its fields on, and what it cannot repeat in

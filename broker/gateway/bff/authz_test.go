@@ -5,7 +5,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/intercom-broker/intercom/broker/embedded/openid"
 	"github.com/intercom-broker/intercom/broker/gateway/bff"
 	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
 )
@@ -66,6 +68,63 @@ func (w *world) last0(t *testing.T) {
 	if len(w.arrived) != 0 {
 		t.Errorf("%d requests arrived", len(w.arrived))
 	}
+}
+
+// TestAuthzLeadsToTheLogin: a proxy gets the address that a navigation is to be led to, since it cannot make it, and for
+// nothing else.
+func TestAuthzLeadsToTheLogin(t *testing.T) {
+	w := newWorld(t)
+	w.Trusted = func(*http.Request) bool { return true }
+	alice, nobody := w.alice(t), w.tab(t)
+	navigation := append(providertest.Navigate(), "X-Forwarded-Method: GET", "X-Forwarded-Uri: /orders/1?a=b&c=%2F")
+	if got := nobody.fetch(http.MethodGet, "/bff/authz", navigation...).Header.Get(bff.HeaderLogin); got != "https://icom.test/bff/login?return_to=%2Forders%2F1%3Fa%3Db%26c%3D%252F" {
+		t.Errorf("a navigation is led to %q", got)
+	}
+	strong := append(providertest.Navigate(), "X-Forwarded-Method: GET", "X-Forwarded-Uri: /strong/1")
+	if got := alice.fetch(http.MethodGet, "/bff/authz", strong...).Header.Get(bff.HeaderLogin); got != "https://icom.test/bff/login?acr=gold&return_to=%2Fstrong%2F1" {
+		t.Errorf("a better login is at %q", got)
+	}
+	script := []string{"X-Forwarded-Method: GET", "X-Forwarded-Uri: /orders/1"}
+	if got := nobody.fetch(http.MethodGet, "/bff/authz", script...); got.StatusCode != http.StatusUnauthorized || got.Header.Get(bff.HeaderLogin) != "" {
+		t.Errorf("a script is led to %q", got.Header.Get(bff.HeaderLogin))
+	}
+}
+
+// TestAuthzKeepsTheSession: a session that only proxies ask about is kept alive, and ends with the provider's.
+func TestAuthzKeepsTheSession(t *testing.T) {
+	w := newWorld(t, func(c *openid.Config) { c.AccessLife = 2 * time.Second })
+	w.Trusted = func(*http.Request) bool { return true }
+	b := w.alice(t)
+	asks := func(uri string) answer {
+		return b.fetch(http.MethodGet, "/bff/authz", "X-Forwarded-Method: GET", "X-Forwarded-Uri: "+uri)
+	}
+	before := w.Sessions.IdleEnd(b.session())
+	if asks("/orders/poll"); !w.Sessions.IdleEnd(b.session()).Equal(before) {
+		t.Error("polling is activity")
+	}
+	if asks("/orders/1"); !w.Sessions.IdleEnd(b.session()).After(before) {
+		t.Error("a call is no activity")
+	}
+	asksUntil := func(what string, ok func(answer) bool) {
+		t.Helper()
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for end := time.Now().Add(30 * time.Second); !ok(asks("/orders/1")); <-tick.C {
+			if time.Now().After(end) {
+				t.Fatal(what)
+			}
+		}
+	}
+	asksUntil("the session is not refreshed", func(a answer) bool {
+		if a.StatusCode != http.StatusOK {
+			t.Fatalf("meanwhile: %d %s", a.StatusCode, a.text)
+		}
+		return w.idp.Grants("refresh_token") > 0
+	})
+	w.idp.EndSession(t.Context(), "alice")
+	asksUntil("the session outlives the provider's", func(a answer) bool {
+		return a.StatusCode == http.StatusUnauthorized && a.code() == "session_expired"
+	})
 }
 
 // FuzzAuthz: whatever a proxy passes on, the answer is one of three, and nothing is redirected.

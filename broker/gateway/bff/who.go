@@ -59,17 +59,21 @@ func (v *visit) turnAway(err error) error {
 		return err
 	}
 	private(v.w.Header())
-	here := v.r.URL.RequestURI()
 	if !v.held && v.r.Header.Get("Sec-Fetch-Site") == "cross-site" {
-		v.Pages.Hop(v.w, v.r, here)
+		v.Pages.Hop(v.w, v.r, v.r.URL.RequestURI())
 		return nil
 	}
-	q := url.Values{"return_to": {here}}
+	http.Redirect(v.w, v.r, v.loginFor(err), http.StatusFound)
+	return nil
+}
+
+// loginFor is the path of the login that err wants, and of the way back here.
+func (v *visit) loginFor(err error) string {
+	q := url.Values{"return_to": {v.r.URL.RequestURI()}}
 	if acr := v.route.Service.Browser.Require.ACR; fault.From(err).Reason == ReasonLevel && len(acr) > 0 {
 		q.Set("acr", acr[0])
 	}
-	http.Redirect(v.w, v.r, v.prefix()+"/login?"+q.Encode(), http.StatusFound)
-	return nil
+	return v.prefix() + "/login?" + q.Encode()
 }
 
 // userOf is the session's user, as policy knows users. What is proven ends with the session.

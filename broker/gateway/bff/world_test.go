@@ -91,13 +91,17 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB, change ...func(*openid.Config)) *world {
 	t.Helper()
-	w := &world{mux: http.NewServeMux(), drain: make(chan struct{}), audit: filepath.Join(t.TempDir(), "audit")}
-	w.idp = providertest.New(t, openid.Config{
+	cfg := openid.Config{
 		Resources: []string{"nextcloud", "intercom", "elsewhere"},
 		Clients:   []openid.Client{{ID: "gateway", Secret: secret.FromString("s3cret"), RedirectURIs: []string{"https://icom.test/bff/callback"}, Audiences: []string{"nextcloud", "intercom"}}},
-	})
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	w := &world{mux: http.NewServeMux(), drain: make(chan struct{}), audit: filepath.Join(t.TempDir(), "audit")}
+	w.idp = providertest.New(t, cfg)
 	p, err := provider.Open(t.Context(), provider.Config{
 		Issuer: w.idp.Issuer(), ClientID: "gateway", Scopes: []string{"profile", "groups"}, RootCAs: w.idp.RootCAs(),
 		Auth: provider.Auth{Secret: func(context.Context) (secret.Value, error) { return secret.FromString("s3cret"), nil }},
