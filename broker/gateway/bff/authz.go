@@ -12,9 +12,14 @@ import (
 // ReasonPeer is the reason of an /authz that no trusted proxy asked.
 const ReasonPeer = "peer_not_trusted"
 
-// HeaderLogin is in a 401 of /authz to a navigation: the URL of the login that leads back to it. Proxies cannot make it
-// themselves, since few can escape an address.
-const HeaderLogin = "Intercom-Login"
+// What a refusal of /authz says in headers, for proxies that read nothing else of an answer.
+const (
+	// HeaderCode is the problem's code, which pages act on.
+	HeaderCode = "Intercom-Code"
+	// HeaderLogin is there for a navigation that has to log in: the URL of the login that leads back to it. Few proxies
+	// could escape the address.
+	HeaderLogin = "Intercom-Login"
+)
 
 // authz answers a proxy whether it may carry a browser's request to a service: 200, 401 or 403, which is all that
 // such proxies understand, and 503 where nobody can say. It redirects nobody: the proxy has the browser.
@@ -37,6 +42,7 @@ func (h *Handler) authz(w http.ResponseWriter, r *http.Request) {
 		e.Kind = fault.Denied
 	}
 	e.WriteHeaders(w.Header())
+	w.Header().Set(HeaderCode, codeOf(&e))
 	h.say(w, v.r, v.origin, problemOf(&e))
 }
 

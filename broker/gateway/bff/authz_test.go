@@ -49,6 +49,9 @@ func TestAuthz(t *testing.T) {
 		if got.StatusCode != c.status || got.code() != c.code {
 			t.Errorf("%s: %d %s", name, got.StatusCode, got.text)
 		}
+		if code := got.Header.Get(bff.HeaderCode); code != c.code {
+			t.Errorf("%s: the header says %q", name, code)
+		}
 		if (got.Header.Get("Intercom-Decision") != "") != (c.status == 200 || c.code == "policy_denied") {
 			t.Errorf("%s: decision %q", name, got.Header.Get("Intercom-Decision"))
 		}
