@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,6 +45,7 @@ type parts struct {
 	identity  *svid.Source
 	client    *client.Client
 	secrets   *secrets
+	minting   atomic.Pointer[minter]
 	policy    policy.Decider
 	point     *pep.Point
 	services  *service.Watcher

@@ -3,6 +3,7 @@ package bff
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -35,8 +36,8 @@ type Handler struct {
 	Point *pep.Point
 	// Self is the gateway's own workload, whose rules stand beside the user's.
 	Self func() identity.Workload
-	// Mint asks our broker for a token: for the audience, on behalf of whom the subject token names.
-	Mint func(ctx context.Context, audience string, subject secret.Value) (token secret.Value, end time.Time, err error)
+	// Minter is who asks our broker for users' tokens, the same one until our certificate is renewed.
+	Minter func() *Minter
 	// BrokerAudience is what the provider calls our broker: the user's token is exchanged for it, and that one
 	// is the subject token when the broker mints. Empty: services that want a minted token are refused.
 	BrokerAudience string
@@ -88,6 +89,15 @@ func (h *Handler) log() *slog.Logger {
 	return slog.New(slog.DiscardHandler)
 }
 
+// Minter asks our broker for tokens, as who holds one certificate.
+type Minter struct {
+	// Certificate is what tokens are bound to where a service wants that: it is shown to the service that gets them
+	// (RFC 8705, section 3).
+	Certificate *tls.Certificate
+	// Mint asks for a token: for the audience, on behalf of whom the subject token names.
+	Mint func(ctx context.Context, audience string, subject secret.Value) (token secret.Value, end time.Time, err error)
+}
+
 // visit is one request to a service.
 type visit struct {
 	*Handler
@@ -100,6 +110,7 @@ type visit struct {
 	held   bool // the browser has sent an id
 	who    *session.Session
 	grant  *pep.Grant
+	minter *Minter // of the token that the service gets; nil where none is minted
 
 	outcome pep.Outcome
 }

@@ -37,6 +37,7 @@ type tokenKey struct {
 	session         session.Hash
 	subject, how    string
 	audience, scope string
+	by              *Minter // nil where it is bound to no certificate of ours
 }
 
 type keptToken struct {
@@ -113,7 +114,7 @@ func (m *memory) trade(ctx context.Context, now time.Time, key tokenKey, trade f
 
 // String is one for each key: quotes keep two apart that join alike.
 func (k tokenKey) String() string {
-	return fmt.Sprintf("%s %q %q %q %q", k.session, k.subject, k.how, k.audience, k.scope)
+	return fmt.Sprintf("%s %q %q %q %q %p", k.session, k.subject, k.how, k.audience, k.scope, k.by)
 }
 
 func (m *memory) keep(now time.Time, key tokenKey, k keptToken) {

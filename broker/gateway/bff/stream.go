@@ -29,6 +29,9 @@ func (v *visit) stream(header http.Header) {
 			}
 		},
 	}
+	if v.minter != nil && v.route.Service.Token.Bind == service.BindSVID {
+		call.Certificate = v.minter.Certificate
+	}
 	if v.route.Service.Mode == service.ModeInject {
 		call.Via = v.Inject
 	}

@@ -161,7 +161,7 @@ func noToken(message string, cause error) *fault.Error {
 }
 
 func (v *visit) exchangeKey(audience string, scope []string) tokenKey {
-	return tokenKey{v.who.Hash, v.who.Subject, "exchange", audience, strings.Join(scope, " ")}
+	return tokenKey{v.who.Hash, v.who.Subject, "exchange", audience, strings.Join(scope, " "), nil}
 }
 
 // exchanged is what the provider gives for the session's token.
@@ -231,7 +231,10 @@ func refusedTrade(err error) error {
 
 // minted is what our broker gives for the user.
 func (v *visit) minted(ctx context.Context, audience string) (secret.Value, error) {
-	key := tokenKey{v.who.Hash, v.who.Subject, "mint", audience, ""}
+	if v.minter == nil { // once: a token and the certificate that it is bound to go together
+		v.minter = v.Minter()
+	}
+	key := tokenKey{v.who.Hash, v.who.Subject, "mint", audience, "", v.minter}
 	if token, ok := v.memory.token(v.now(), key); ok {
 		return token, nil
 	}
@@ -240,7 +243,7 @@ func (v *visit) minted(ctx context.Context, audience string) (secret.Value, erro
 
 // mint asks our broker, with a token of the user's that is for the broker alone.
 func (v *visit) mint(ctx context.Context, key tokenKey, audience string) (secret.Value, error) {
-	if v.Mint == nil || v.BrokerAudience == "" {
+	if v.BrokerAudience == "" {
 		return secret.Value{}, noToken("there is nobody to mint a token", nil)
 	}
 	subject, err := v.exchanged(ctx, v.BrokerAudience, nil)
@@ -248,7 +251,7 @@ func (v *visit) mint(ctx context.Context, key tokenKey, audience string) (secret
 		return secret.Value{}, err
 	}
 	return v.memory.trade(ctx, v.now(), key, func(ctx context.Context) (secret.Value, time.Time, error) {
-		token, end, err := v.Mint(ctx, audience, subject)
+		token, end, err := v.minter.Mint(ctx, audience, subject)
 		if err != nil {
 			err = refusedTrade(err)
 		}

@@ -115,9 +115,10 @@ func newWorld(t testing.TB, change ...func(*openid.Config)) *world {
 	go func() { ended <- sessions.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-ended })
 	origins := route.Origins{{URL: "https://icom.test", CORS: []string{"https://app.test"}, Frames: []string{"https://portal.test"}}, {URL: "https://app.test"}}
+	minter := &bff.Minter{Mint: w.mint}
 	w.Handler = &bff.Handler{
 		Origins: origins, Table: w.table(t, origins), Sessions: sessions, Provider: p, Pages: pages, Proxy: upstream.NewProxy(upstream.New(upstream.Config{})),
-		Point: w.point(t), Mint: w.mint, BrokerAudience: "intercom", Inject: played{w}, Cookie: login.Cookie, Forget: login.Forget, Draining: w.drain,
+		Point: w.point(t), Minter: func() *bff.Minter { return minter }, BrokerAudience: "intercom", Inject: played{w}, Cookie: login.Cookie, Forget: login.Forget, Draining: w.drain,
 		Self: func() identity.Workload {
 			return identity.Workload{ID: spiffeid.RequireFromString("spiffe://a.test/gateway"), Proof: identity.ByX509SVID, NotAfter: time.Now().Add(time.Hour)}
 		},

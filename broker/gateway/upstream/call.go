@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net/http"
 	"net/url"
@@ -30,6 +31,9 @@ type Call struct {
 	// Header is all that the service gets, but for cookies and an upgrade, which are added to it. Nothing is
 	// taken from the request's own.
 	Header http.Header
+	// Certificate is shown to the service if it asks for one: the one that the token in Header is bound to. Nil shows
+	// none.
+	Certificate *tls.Certificate
 	// Via sends the request in place of the service's own connections, to http://NAME of the service and without
 	// its base path: the broker's egress door, which puts the credential in. Nil is the usual way.
 	Via http.RoundTripper
@@ -104,7 +108,7 @@ func (c *call) send(r *http.Request) (*http.Response, error) {
 	if c.Via != nil {
 		return c.Via.RoundTrip(r)
 	}
-	return c.set.RoundTrip(c.Service, r)
+	return c.set.RoundTrip(c.Service, c.Certificate, r)
 }
 
 // url is where the request goes. The Set, or Via, names the place.

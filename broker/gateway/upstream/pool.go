@@ -1,11 +1,14 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"io"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,9 +21,59 @@ import (
 type pool struct {
 	service   *service.Service // the first one that it was made for
 	set       *Set
-	transport *http.Transport
+	transport *http.Transport // which shows no certificate
 	targets   []*target
 	turn      atomic.Uint64
+
+	mu    sync.Mutex // held to make the next one
+	bound atomic.Pointer[boundTransport]
+}
+
+// boundTransport is the way with one certificate of ours. Its connections were made with that one, so a request whose
+// token is bound to it goes over no others (RFC 8705, section 3).
+type boundTransport struct {
+	shown     *tls.Certificate
+	transport *http.Transport
+}
+
+func (p *pool) newTransport(shown *tls.Certificate) *http.Transport {
+	cfg := outbound.Config{
+		Dial: p.service.Upstream.Dial, RootCAs: p.set.cfg.RootCAs, DialTimeout: p.set.cfg.DialTimeout,
+		HeaderTimeout: cmp.Or(passOf(p.service).Timeout, p.set.cfg.HeaderTimeout),
+	}
+	if shown != nil {
+		cfg.Certificates = []tls.Certificate{*shown}
+	}
+	return outbound.Transport(cfg)
+}
+
+// way returns the transport for a certificate. When ours is renewed, what is under way is finished with the former.
+func (p *pool) way(shown *tls.Certificate) *http.Transport {
+	if shown == nil {
+		return p.transport
+	}
+	if b := p.bound.Load(); b != nil && b.shown == shown {
+		return b.transport
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	former := p.bound.Load()
+	if former != nil && former.shown == shown {
+		return former.transport
+	}
+	b := &boundTransport{shown, p.newTransport(shown)}
+	p.bound.Store(b)
+	if former != nil {
+		former.transport.CloseIdleConnections()
+	}
+	return b.transport
+}
+
+func (p *pool) closeIdle() {
+	p.transport.CloseIdleConnections()
+	if b := p.bound.Load(); b != nil {
+		b.transport.CloseIdleConnections()
+	}
 }
 
 // target is one place of a service.
@@ -36,17 +89,18 @@ func (t *target) name(r *http.Request) {
 	r.URL.Scheme, r.URL.Host, r.Host = t.url.Scheme, t.url.Host, ""
 }
 
-func (p *pool) roundTrip(r *http.Request) (*http.Response, error) {
+func (p *pool) roundTrip(shown *tls.Certificate, r *http.Request) (*http.Response, error) {
+	way := p.way(shown)
 	if len(p.targets) == 1 { // there is nowhere else to go, and nothing to pay for it
 		p.targets[0].name(r)
-		return p.transport.RoundTrip(r)
+		return way.RoundTrip(r)
 	}
-	return p.several(r)
+	return p.several(way, r)
 }
 
 // several tries one target after another until there is a connection. It begins none after twice the time
 // for one: a browser waits for a single dead target, not for all of them.
-func (p *pool) several(r *http.Request) (*http.Response, error) {
+func (p *pool) several(way *http.Transport, r *http.Request) (*http.Response, error) {
 	now, cfg := p.set.cfg.Now, &p.set.cfg
 	tries, began := tries{body: r.Body}, now()
 	ctx := httptrace.WithClientTrace(r.Context(), tries.trace())
@@ -56,7 +110,7 @@ func (p *pool) several(r *http.Request) (*http.Response, error) {
 			break
 		}
 		var res *http.Response
-		if res, err = p.transport.RoundTrip(tries.request(ctx, r, t)); err == nil || tries.connected.Load() || tries.read.Load() {
+		if res, err = way.RoundTrip(tries.request(ctx, r, t)); err == nil || tries.connected.Load() || tries.read.Load() {
 			t.works()
 			return res, err
 		}

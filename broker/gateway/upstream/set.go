@@ -3,6 +3,7 @@ package upstream
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"log/slog"
@@ -103,7 +104,7 @@ func (s *Set) Follow(c *service.Catalog) {
 	}
 	for _, p := range old.pools {
 		if !kept[p] {
-			p.transport.CloseIdleConnections()
+			p.closeIdle()
 		}
 	}
 }
@@ -117,10 +118,8 @@ func (s *Set) poolOf(old *generation, svc *service.Service) *pool {
 	if p := old.names[svc.Name]; p != nil && samePlace(p.service, svc) {
 		return p
 	}
-	p := &pool{service: svc, set: s, transport: outbound.Transport(outbound.Config{
-		Dial: svc.Upstream.Dial, RootCAs: s.cfg.RootCAs, DialTimeout: s.cfg.DialTimeout,
-		HeaderTimeout: cmp.Or(passOf(svc).Timeout, s.cfg.HeaderTimeout),
-	})}
+	p := &pool{service: svc, set: s}
+	p.transport = p.newTransport(nil)
 	for _, u := range svc.Upstream.Targets {
 		p.targets = append(p.targets, &target{url: u})
 	}
@@ -159,11 +158,11 @@ func (s *Set) get(svc *service.Service) *pool {
 	return next.pools[svc]
 }
 
-// RoundTrip sends r to a target of the service: scheme and host of its URL are the target's, and so is Host; it
+// RoundTrip sends r to a target of the service, and shows it the certificate if there is one: scheme and host of its URL are the target's, and so is Host; it
 // may change them in r. The path, base path included, is the caller's. An error is a fault with one of package
 // outbound's reasons.
-func (s *Set) RoundTrip(svc *service.Service, r *http.Request) (*http.Response, error) {
-	res, err := s.get(svc).roundTrip(r)
+func (s *Set) RoundTrip(svc *service.Service, shown *tls.Certificate, r *http.Request) (*http.Response, error) {
+	res, err := s.get(svc).roundTrip(shown, r)
 	switch {
 	case err == nil:
 		return res, nil

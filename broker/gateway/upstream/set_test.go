@@ -115,7 +115,7 @@ func TestSetWithoutFollow(t *testing.T) {
 	set := upstream.New(upstream.Config{})
 	svc, _ := parse(t, crm(at.url)).Get("crm")
 	for range 3 {
-		res, err := set.RoundTrip(svc, httptest.NewRequest("GET", "http://evil.test/x", nil))
+		res, err := set.RoundTrip(svc, nil, httptest.NewRequest("GET", "http://evil.test/x", nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,7 +145,7 @@ func TestRunFollowsTheFiles(t *testing.T) {
 	group.Go(func() { _ = set.Run(ctx, files) })
 	call := func() {
 		svc, _ := files.Current().Get("crm")
-		res, err := set.RoundTrip(svc, httptest.NewRequest("GET", "/", nil))
+		res, err := set.RoundTrip(svc, nil, httptest.NewRequest("GET", "/", nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -255,7 +255,7 @@ func TestOneTriesForAll(t *testing.T) {
 	set := upstream.New(cfg)
 	svc, _ := parse(t, many("https://"+mute.Addr().String(), alive)).Get("crm")
 	call := func() {
-		res, err := set.RoundTrip(svc, httptest.NewRequest("GET", "/", nil))
+		res, err := set.RoundTrip(svc, nil, httptest.NewRequest("GET", "/", nil))
 		if err != nil {
 			t.Error(err)
 			return
@@ -382,7 +382,7 @@ func TestRoundTripErrorsAreFaults(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for want, ctx := range map[string]context.Context{outbound.ReasonUnreachable: t.Context(), outbound.ReasonGone: ctx} {
-		_, err := set.RoundTrip(svc, httptest.NewRequest("GET", "/", nil).WithContext(ctx))
+		_, err := set.RoundTrip(svc, nil, httptest.NewRequest("GET", "/", nil).WithContext(ctx))
 		if e, ok := errors.AsType[*fault.Error](err); !ok || e.Reason != want {
 			t.Errorf("%v, want %s", err, want)
 		}
