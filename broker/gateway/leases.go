@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/secret"
 	intercomv1 "github.com/intercom-broker/intercom/proto/intercom/v1"
 )
@@ -66,7 +67,7 @@ func (l *leases) get(ctx context.Context, credential string) (lease, error) {
 	if err == nil {
 		return got.(lease), nil
 	}
-	if ok && time.Now().Before(held.end) {
+	if ok && time.Now().Before(held.end) && !errors.Is(err, fault.Denied) { // a no of the broker's is none of its absence
 		return held, nil
 	}
 	return lease{}, err

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/intercom-broker/intercom/broker/fault"
 	intercomv1 "github.com/intercom-broker/intercom/proto/intercom/v1"
 )
 
@@ -16,10 +17,13 @@ import (
 // one that a service refused is asked for anew, but not with each request.
 func TestLeases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		asked, away := 0, false
+		asked, away, denied := 0, false, false
 		l := &leases{lease: func(context.Context, *intercomv1.LeaseRequest) (*intercomv1.LeaseResponse, error) {
-			if asked++; away {
+			switch asked++; {
+			case away:
 				return nil, errors.New("no broker")
+			case denied:
+				return nil, fault.New(fault.Denied, "", "no")
 			}
 			return &intercomv1.LeaseResponse{Credential: &intercomv1.Credential{
 				Fields: map[string][]byte{"password": {byte('0' + asked)}}, RenewAfter: timestamppb.New(time.Now().Add(2 * time.Minute)),
@@ -47,6 +51,10 @@ func TestLeases(t *testing.T) {
 		want("after its end", "", 4)
 		away = false
 		want("the broker is back", "5", 5)
+		denied = true
+		time.Sleep(2*time.Minute + time.Second)
+		want("the broker says no", "", 6)
+		denied = false
 		if _, err := l.field(t.Context(), "portal/api", "token"); err == nil {
 			t.Error("a field that is none")
 		}

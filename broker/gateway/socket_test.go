@@ -86,8 +86,19 @@ func TestSocketEnds(t *testing.T) {
 	alice.login("alice")
 	third := dial()
 	rules := filepath.Join(w.broker.Dir, "policy", "policy.csv")
-	must(t, os.WriteFile(rules, []byte(strings.Replace(policyCSV, "p, group:staff, call, service/orders/**, allow\n", "", 1)), 0o600))
+	must(t, os.WriteFile(rules, []byte(policyCSV+"p, group:staff, call, service/orders/GET/orders/socket/, deny\n"), 0o600))
 	if told := hears(t, third); told.Code != 4403 || told.Reason != "policy_denied" {
+		t.Errorf("the path with a slash is denied: %+v", told)
+	}
+	must(t, os.WriteFile(rules, []byte(policyCSV), 0o600))
+	var fourth *websocket.Conn
+	every(t, 200*time.Millisecond, "it is allowed again", func() bool {
+		var err error
+		fourth, _, err = alice.socket("/orders/socket", origin)
+		return err == nil
+	})
+	must(t, os.WriteFile(rules, []byte(strings.Replace(policyCSV, "p, group:staff, call, service/orders/**, allow\n", "", 1)), 0o600))
+	if told := hears(t, fourth); told.Code != 4403 || told.Reason != "policy_denied" {
 		t.Errorf("the rule is gone: %+v", told)
 	}
 }

@@ -71,8 +71,6 @@ type options struct {
 	more string
 	// rules is further policy.
 	rules string
-	// svidLife is how long SVIDs live; zero means an hour.
-	svidLife time.Duration
 }
 
 // world is gateways with all that they stand on: a provider, a broker, a trust domain.
@@ -123,7 +121,7 @@ func newWorld(t testing.TB, o options) *world {
 	w.write(t, "idp.pem", certificateOf(t, w.idp))
 	w.services = newServices(t)
 	w.services.orders.URL = cmp.Or(o.orders, w.services.orders.URL)
-	w.broker = brokertest.Start(t, brokertest.Options{SVIDLife: o.svidLife, Policy: policyCSV + o.rules, Services: w.services.file() + o.more, Change: w.trustProvider(t),
+	w.broker = brokertest.Start(t, brokertest.Options{Policy: policyCSV + o.rules, Services: w.services.file() + o.more, Change: w.trustProvider(t),
 		Credentials: map[credential.Name]credential.Fields{"gateway/client": {"secret": secret.FromString("s3cret")},
 			"portal/api": {"password": secret.FromString("key-1")}}})
 	w.ca.issue(t, dir, host)

@@ -28,6 +28,7 @@ func (h *Handler) authz(w http.ResponseWriter, r *http.Request) {
 	v := &visit{Handler: h, w: w, r: r}
 	err := v.ask()
 	if err == nil {
+		v.keep()
 		v.grant.Done(pep.Outcome{})
 		w.Header().Set(fault.DecisionHeader, v.grant.ID)
 		w.WriteHeader(http.StatusOK)
@@ -60,27 +61,7 @@ func (v *visit) ask() error {
 	if err := v.lead(); err != nil {
 		return err
 	}
-	if err := v.admit(); err != nil {
-		return err
-	}
-	return v.keep()
-}
-
-// keep does for the session what the call itself would do, which goes another way: it is activity, and a session whose
-// token is due is refreshed. Else it would end under a user who is there, and live on under one whom the provider has
-// disabled. A provider that does not answer keeps nobody out: no token is needed here.
-func (v *visit) keep() error {
-	if v.who == nil {
-		return nil
-	}
-	if err := v.freshen(v.r.Context()); fault.KindOf(err) == fault.Unauthenticated && err != nil {
-		v.grant.Done(pep.Outcome{Err: err})
-		return fault.WithDecision(err, v.grant.ID)
-	}
-	if !v.route.Service.Browser.Pass.Passive {
-		v.Sessions.Touch(*v.who)
-	}
-	return nil
+	return v.admit()
 }
 
 // spokenOf returns the browser's request: the proxy sends its fields on, and what it cannot repeat in

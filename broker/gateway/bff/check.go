@@ -52,6 +52,9 @@ func (v *visit) still(ctx context.Context) error {
 	if err := v.Point.StillFor(ctx, v.grant, v.principal(who)); err != nil {
 		return refusedBy(err)
 	}
+	if err := v.Point.Veto(ctx, v.grant, policy.ActionCall, v.resource(otherSlash(v.path))); err != nil {
+		return refusedBy(err)
+	}
 	return nil
 }
 

@@ -190,11 +190,24 @@ func (v *visit) act() error {
 		return fault.WithDecision(err, v.grant.ID)
 	}
 	// 9. Stream.
-	if v.who != nil && !v.route.Service.Browser.Pass.Passive {
-		v.Sessions.Touch(*v.who)
-	}
+	v.keep()
 	v.stream(header)
 	return nil
+}
+
+// keep does for the session what a request is to it: activity, and the occasion for a refresh that is due, also where
+// the service gets no token. Else the session would end under a user who is there, and live on under one whom the
+// provider has disabled.
+func (v *visit) keep() {
+	if v.who == nil {
+		return
+	}
+	if v.Sessions.Due(v.who) {
+		v.Sessions.Renew(v.r.Context(), *v.who, v.refresh)
+	}
+	if !v.route.Service.Browser.Pass.Passive {
+		v.Sessions.Touch(*v.who)
+	}
 }
 
 // lead names the path and the route.
@@ -208,7 +221,7 @@ func (v *visit) lead() error {
 	}
 	// 2. Where to.
 	if v.origin.URL == "" {
-		return fault.New(fault.NotFound, "origin_unknown", "this host is none of ours")
+		return errOrigin()
 	}
 	method := v.r.Method
 	if IsPreflight(v.r) {

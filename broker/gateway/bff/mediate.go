@@ -1,7 +1,6 @@
 package bff
 
 import (
-	"crypto/subtle"
 	"net/http"
 	"slices"
 
@@ -42,8 +41,8 @@ func (h *Handler) mediate(w http.ResponseWriter, r *http.Request, o route.Origin
 	if err := CheckCSRF(r, o, v.id, token); err != nil {
 		return err
 	}
-	if subtle.ConstantTimeCompare([]byte(token), []byte(CSRFToken([]byte(v.id.Cookie())))) != 1 {
-		return fault.New(fault.Denied, ReasonCSRF, "the "+HeaderCSRF+" header must hold the csrf_token of the session")
+	if err := checkToken(v.id, token); err != nil {
+		return err
 	}
 	return v.hand(audience)
 }

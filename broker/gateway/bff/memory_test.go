@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/intercom-broker/intercom/broker/embedded/openid"
 	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
 )
 
@@ -85,4 +86,24 @@ func TestGroupsAreThoseOfNow(t *testing.T) {
 	if res := b.fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusForbidden || res.code() != "policy_denied" {
 		t.Errorf("%d %s", res.StatusCode, res.text)
 	}
+}
+
+// TestUseWithoutATokenIsUse: a session that is used for services which get no token is refreshed too, and ends with the
+// provider's.
+func TestUseWithoutATokenIsUse(t *testing.T) {
+	w := newWorld(t, func(c *openid.Config) { c.AccessLife = 2 * time.Second })
+	b := w.alice(t)
+	until := func(what string, ok func(answer) bool) {
+		t.Helper()
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for end := time.Now().Add(30 * time.Second); !ok(b.fetch(http.MethodGet, "/held/1")); <-tick.C {
+			if time.Now().After(end) {
+				t.Fatal(what)
+			}
+		}
+	}
+	until("the session is not refreshed", func(answer) bool { return w.idp.Grants("refresh_token") > 0 })
+	w.idp.EndSession(t.Context(), "alice")
+	until("the session outlives the provider's", func(a answer) bool { return a.code() == "session_expired" })
 }

@@ -23,8 +23,8 @@ func (h *Handler) Mount(mux *http.ServeMux) {
 		mux.HandleFunc(h.prefix()+path, func(w http.ResponseWriter, r *http.Request) { h.at(w, r, own) })
 	}
 	mux.HandleFunc(h.prefix()+"/authz", h.authz)
-	mux.HandleFunc("GET "+h.prefix()+"/intercom.js", script("intercom.js", "text/javascript; charset=utf-8", h))
-	mux.HandleFunc("GET "+h.prefix()+"/intercom.d.ts", script("intercom.d.ts", "application/typescript; charset=utf-8", h))
+	mux.HandleFunc("GET "+h.prefix()+"/intercom.js", h.script("intercom.js", "text/javascript; charset=utf-8"))
+	mux.HandleFunc("GET "+h.prefix()+"/intercom.d.ts", h.script("intercom.d.ts", "application/typescript; charset=utf-8"))
 }
 
 // own is one path of ours: a method, and what it does for the browser of an origin.
@@ -37,7 +37,7 @@ type own struct {
 func (h *Handler) at(w http.ResponseWriter, r *http.Request, o own) {
 	origin, ok := h.Origins.Of(r)
 	if !ok {
-		h.Refuse(w, r, fault.New(fault.NotFound, "origin_unknown", "this host is none of ours"))
+		h.Refuse(w, r, errOrigin())
 		return
 	}
 	switch {
@@ -54,6 +54,10 @@ func (h *Handler) at(w http.ResponseWriter, r *http.Request, o own) {
 	if err := o.do(w, r, origin); err != nil {
 		h.Refuse(w, r, err)
 	}
+}
+
+func errOrigin() error {
+	return fault.New(fault.NotFound, "origin_unknown", "this host is none of ours")
 }
 
 // state is what a page learns of its session.

@@ -37,6 +37,15 @@ type pause struct {
 	last  time.Duration
 }
 
+// Renew begins a refresh that is due and waits for nothing, for requests that need no token: a session that is used
+// must live, and end with the provider's, whatever it is used for. One without a refresh token lives as it is.
+func (m *Manager) Renew(ctx context.Context, s Session, r Refresher) {
+	unsure := s.Tokens.Unsure && m.Now().Before(s.Tokens.Expiry) // tried once more, and not while it still serves
+	if m.Due(&s) && !unsure && !s.Tokens.Refresh.IsZero() {
+		m.takeOff(ctx, s, r)
+	}
+}
+
 // Due reports whether [Manager.Fresh] has anything to do.
 func (m *Manager) Due(s *Session) bool { return !m.Now().Before(s.Tokens.due()) }
 
