@@ -188,17 +188,8 @@ func LoadConfig(file string) (c Config, err error) {
 	return c, err
 }
 
-// Resolve implements [strict.Config].
-func (c *Config) Resolve(absolute func(string) string) {
-	for _, p := range c.paths() {
-		*p = absolute(*p)
-	}
-	for domain, file := range c.Identity.Bundles {
-		c.Identity.Bundles[domain] = absolute(file)
-	}
-}
-
-func (c *Config) paths() []*string {
+// Paths implements [strict.Config].
+func (c *Config) Paths() ([]*string, map[string]string) {
 	paths := []*string{&c.Identity.Cert, &c.Identity.Key, &c.Listen.Web.Cert, &c.Listen.Web.Key, &c.Policy, &c.Services, &c.UpstreamCA, &c.Audit.Dir}
 	for i := range c.Issuers {
 		paths = append(paths, &c.Issuers[i].CA)
@@ -209,7 +200,7 @@ func (c *Config) paths() []*string {
 	if c.Store.Vault != nil {
 		paths = append(paths, &c.Store.Vault.CA)
 	}
-	return paths
+	return paths, c.Identity.Bundles
 }
 
 // minRotate is the least time that a key signs.

@@ -107,14 +107,9 @@ func Load(file string) (c Config, err error) {
 	return c, err
 }
 
-// Resolve implements [strict.Config].
-func (c *Config) Resolve(absolute func(string) string) {
-	for _, p := range []*string{&c.Identity.Cert, &c.Identity.Key, &c.Listen.Socket, &c.Upstreams.CA} {
-		*p = absolute(*p)
-	}
-	for domain, file := range c.Identity.Bundles {
-		c.Identity.Bundles[domain] = absolute(file)
-	}
+// Paths implements [strict.Config].
+func (c *Config) Paths() ([]*string, map[string]string) {
+	return []*string{&c.Identity.Cert, &c.Identity.Key, &c.Listen.Socket, &c.Upstreams.CA}, c.Identity.Bundles
 }
 
 // Validate says what cannot work, whatever the machine looks like.

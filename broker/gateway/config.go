@@ -128,17 +128,8 @@ func LoadConfig(file string) (c Config, err error) {
 	return c, err
 }
 
-// Resolve implements [strict.Config].
-func (c *Config) Resolve(absolute func(string) string) {
-	for _, p := range c.paths() {
-		*p = absolute(*p)
-	}
-	for domain, file := range c.Identity.Bundles {
-		c.Identity.Bundles[domain] = absolute(file)
-	}
-}
-
-func (c *Config) paths() []*string {
+// Paths implements [strict.Config].
+func (c *Config) Paths() ([]*string, map[string]string) {
 	paths := []*string{
 		&c.Listen.Cert, &c.Listen.Key, &c.Provider.CA, &c.Identity.Cert, &c.Identity.Key, &c.Services, &c.UpstreamCA, &c.Audit.Dir, &c.Theme,
 	}
@@ -148,5 +139,5 @@ func (c *Config) paths() []*string {
 	if r := c.Sessions.Redis; r != nil && r.TLS != nil {
 		paths = append(paths, &r.TLS.CA, &r.TLS.Cert, &r.TLS.Key)
 	}
-	return paths
+	return paths, c.Identity.Bundles
 }

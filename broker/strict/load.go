@@ -9,8 +9,8 @@ import (
 
 // Config is the one file of a process.
 type Config interface {
-	// Resolve passes each path that the file names through absolute.
-	Resolve(absolute func(path string) string)
+	// Paths are the paths that the file names, where they stand, and those that it has by name; nil is none.
+	Paths() (paths []*string, named map[string]string)
 	// Validate says what cannot work, as [Locate] wants it.
 	Validate() error
 }
@@ -28,16 +28,24 @@ func Load(file string, c Config) error {
 	if err != nil {
 		return errors.Join(refused, err)
 	}
-	c.Resolve(func(path string) string {
-		if path == "" || filepath.IsAbs(path) {
-			return path
-		}
-		return filepath.Join(dir, path)
-	})
+	paths, named := c.Paths()
+	for _, p := range paths {
+		*p = absolute(dir, *p)
+	}
+	for name, path := range named {
+		named[name] = absolute(dir, path)
+	}
 	if refused != nil {
 		return refused
 	}
 	return Locate(file, data, c.Validate())
+}
+
+func absolute(dir, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
 }
 
 func read(file string) ([]byte, error) {

@@ -16,9 +16,7 @@ type loaded struct {
 	Level int    `yaml:"level"`
 }
 
-func (l *loaded) Resolve(absolute func(string) string) {
-	l.Dir, l.Log = absolute(l.Dir), absolute(l.Log)
-}
+func (l *loaded) Paths() ([]*string, map[string]string) { return []*string{&l.Dir, &l.Log}, nil }
 
 func (l *loaded) Validate() error {
 	if l.Level > 1 {
