@@ -68,7 +68,7 @@ func Tokens(generation uint64, expiry time.Time) session.Tokens {
 		return secret.FromString(fmt.Sprintf("eyJhbGciOiJFUzI1NiJ9.%s-%d", kind, generation))
 	}
 	return session.Tokens{
-		Access: token("access"), Refresh: token("refresh"), ID: token("id"),
+		Access: token("access"), Refresh: token("refresh"), ID: token("id"), Key: token("key"),
 		Issued: expiry.Add(-time.Hour), Expiry: expiry, Generation: generation,
 	}
 }
