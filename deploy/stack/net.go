@@ -6,7 +6,16 @@ import (
 	"math/rand/v2"
 	"net"
 	"strings"
+	"testing"
 )
+
+// FreePorts returns n ports of 127.0.0.1 for servers of the test's own that are to be found again after a restart.
+func FreePorts(t testing.TB, n int) []int {
+	t.Helper()
+	ports, err := freePorts(n)
+	require(t, err)
+	return ports
+}
 
 // freePorts returns n ports of 127.0.0.1 that were free a moment ago. They lie below the range that
 // kernels give out by themselves, so that a server which is restarted finds its port still free.

@@ -39,6 +39,9 @@ type Command struct {
 	Ready func(context.Context) error
 	// Within bounds the wait for Ready, as the context does. Zero means a minute.
 	Within time.Duration
+	// Orphaned is what the process gets when the one that started it dies. Zero means SIGKILL; a process with children
+	// of its own needs one that lets it end them.
+	Orphaned syscall.Signal
 }
 
 // Process is a child process that can be stopped, killed, paused and started again. It dies with the
@@ -97,7 +100,7 @@ func (c Command) launch() (*run, error) {
 	}
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(c.Path, c.Args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = c.Dir, log, log, attributes()
+	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = c.Dir, log, log, attributes(cmp.Or(c.Orphaned, syscall.SIGKILL))
 	cmd.Env = c.Env
 	if cmd.Env == nil {
 		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.Dir}

@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attributes put the child at the head of its own process group and let the kernel kill it when the
+// attributes put the child at the head of its own process group and let the kernel signal it when the
 // thread that started it ends, see [Process].
-func attributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+func attributes(orphaned syscall.Signal) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: orphaned}
 }
 
 // awaitStopped waits until all threads of a process have taken SIGSTOP: until then they may go on to
