@@ -72,7 +72,8 @@ type door struct {
 	report   *reporter
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
-	slots    chan struct{} // one for each running handshake
+	slots    chan struct{}  // one for each running handshake
+	admitted sync.WaitGroup // those whose handshake runs, or who wait for Accept
 	verified chan *tls.Conn
 	open     atomic.Int64
 
@@ -110,8 +111,11 @@ func (d *door) Close() error {
 	return d.Listener.Close()
 }
 
+// run accepts until the listener below or the door is closed. Only the door's own end is one for those who are shaking
+// hands: whoever closes the listener below lets nobody new in.
 func (d *door) run() {
 	defer d.cancel()
+	defer d.admitted.Wait()
 	for {
 		select {
 		case d.slots <- struct{}{}:
@@ -153,7 +157,7 @@ func (d *door) admit(raw net.Conn) {
 	d.cfg.Metrics.opened(d.cfg.Name, 1)
 	conn := &lifeConn{Conn: raw}
 	conn.closed = func() { d.forget(conn) }
-	go d.handshake(conn)
+	d.admitted.Go(func() { d.handshake(conn) })
 }
 
 func (d *door) forget(conn *lifeConn) {

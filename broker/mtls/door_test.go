@@ -2,6 +2,8 @@ package mtls_test
 
 import (
 	"bytes"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -119,5 +121,35 @@ func TestRefusalsDoNotFloodTheLog(t *testing.T) {
 	})
 	if n := strings.Count(log.String(), "connection refused"); n == 0 || n > 40 {
 		t.Errorf("%d strangers made %d lines", strangers, n)
+	}
+}
+
+// TestClosedBelow: whoever had connected when the listener below was closed is handed out all the same, when his
+// handshake is over; then Accept says that nobody else comes.
+func TestClosedBelow(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, time.Hour)
+	below := listen(t)
+	l := mtls.ListenHTTP(below, f.config())
+	defer l.Close()
+	raw, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	eventually(t, "the connection is there", func() bool { return value(t, f.registry, "intercom_mtls_connections") == 1 })
+	_ = below.Close()
+	shaken := make(chan error, 1)
+	go func() { shaken <- tls.Client(raw, f.clientTLS()).HandshakeContext(t.Context()) }()
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatalf("who had connected is not handed out: %v, and hears %v", err, <-shaken)
+	}
+	defer conn.Close()
+	if err := <-shaken; err != nil {
+		t.Error(err)
+	}
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("another one: %v", err)
 	}
 }
