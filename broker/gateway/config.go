@@ -41,6 +41,8 @@ type Config struct {
 	Limits Limits `yaml:"limits" doc:"What callers may take at most."`
 	// Telemetry is logs and traces; the zero value logs at info and sends no traces.
 	Telemetry Telemetry `yaml:"telemetry" doc:"Logs and traces."`
+	// Drain is how long a shutdown still takes requests while readiness says no; zero means not at all.
+	Drain strict.Duration `yaml:"drain" doc:"How long a shutdown still takes requests, while readiness says no and what stands before us hears of it; not at all when absent."`
 	// Grace is how long a shutdown waits for what is in flight; zero means 10 s.
 	Grace strict.Duration `yaml:"grace" doc:"How long a shutdown waits for requests in flight; 10s when absent."`
 	// LogOutput is where logs go; nil means standard error.

@@ -25,6 +25,7 @@ func (g *Gateway) handler() http.Handler {
 	if g.parts.own != nil {
 		own.Handle("GET "+g.cfg.prefix()+"/jwks", g.parts.own)
 	}
+	own.HandleFunc("GET "+g.cfg.prefix()+"/ready", g.ready)
 	services := g.services()
 	services.Mount(own)
 	ours := canonical(own, services.Refuse)
@@ -38,7 +39,7 @@ func (g *Gateway) handler() http.Handler {
 		}
 		services.ServeHTTP(w, r)
 	}
-	return recovered(g.parts.log(), g.transport(trust(g.cfg.TrustedProxies, http.HandlerFunc(dispatch))))
+	return recovered(g.parts.log(), g.parting(g.transport(trust(g.cfg.TrustedProxies, http.HandlerFunc(dispatch)))))
 }
 
 // canonical refuses what has more than one reading, as the way to the services does by itself: ServeMux would lead

@@ -19,8 +19,9 @@ type Gateway struct {
 	parts *parts
 	front http.Handler
 	bound map[string]net.Listener
-	// draining is closed when the gateway is asked to end: streams and upgraded connections go then.
-	draining chan struct{}
+	// leaving is closed when the gateway is asked to end, and draining when it takes nobody new: streams and upgraded
+	// connections go then.
+	leaving, draining chan struct{}
 }
 
 // The names of the doors.
@@ -41,7 +42,7 @@ func New(ctx context.Context, cfg Config) (_ *Gateway, err error) {
 	if err := cfg.checkUnsafe(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: cfg, draining: make(chan struct{})}
+	g := &Gateway{cfg: cfg, leaving: make(chan struct{}), draining: make(chan struct{})}
 	if g.bound, err = cfg.Listen.listen(ctx); err != nil {
 		return nil, err
 	}
@@ -96,7 +97,8 @@ func (g *Gateway) Addresses() Addresses {
 	return Addresses{Front: g.bound[doorFront].Addr().String(), Admin: g.bound[doorAdmin].Addr().String()}
 }
 
-// Run serves until ctx ends, drains within the grace, and closes everything. The admin door and what keeps the
+// Run serves until ctx ends, and for the drain after it, waits for what is in flight within the grace, and closes
+// everything. The admin door and what keeps the
 // parts up to date end last: a request that is being drained needs its session, and /readyz says why we are not
 // ready.
 func (g *Gateway) Run(ctx context.Context) error {
@@ -107,13 +109,14 @@ func (g *Gateway) Run(ctx context.Context) error {
 	front, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(behind, stop)() // a part that fails ends the door
+	served := g.leave(front, behind)
 	for _, follow := range g.parts.followers {
 		run.Go(func() error { return follow(behind) })
 	}
 	run.Go(func() error { return g.serveAdmin(behind, front) })
 	run.Go(func() error {
 		defer end()
-		return g.serveFront(front)
+		return g.serveFront(served)
 	})
 	g.parts.log().Info("listening", "id", g.parts.identity.ID().String(), "addresses", g.Addresses())
 	if err := run.Wait(); !errors.Is(err, context.Canceled) {
@@ -137,5 +140,5 @@ func (g *Gateway) serveAdmin(ctx, front context.Context) error {
 		checks[name] = check
 	}
 	srv := g.server(g.parts.telemetry.Admin(checks))
-	return serve(ctx, srv, netutil.LimitListener(g.bound[doorAdmin], maxAdminConns), 0)
+	return serve(ctx, srv, g.bound[doorAdmin], netutil.LimitListener(g.bound[doorAdmin], maxAdminConns), 0)
 }

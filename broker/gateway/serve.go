@@ -30,15 +30,13 @@ func (g *Gateway) server(h http.Handler) *http.Server {
 	}
 }
 
-// serveFront serves browsers until ctx ends. Then streams are asked to go at once, and what is in flight is
-// waited for within the grace.
+// serveFront serves browsers until ctx ends, and then waits for what is in flight within the grace.
 func (g *Gateway) serveFront(ctx context.Context) error {
 	l, err := g.frontListener()
 	if err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, func() { close(g.draining) })()
-	return serve(ctx, g.server(g.front), l, g.cfg.grace())
+	return serve(ctx, g.server(g.front), g.bound[doorFront], l, g.cfg.grace())
 }
 
 // frontListener is the door with TLS, and with every HTTP/1 head checked before net/http reads it.
@@ -57,8 +55,12 @@ func (g *Gateway) frontListener() (net.Listener, error) {
 	})), nil
 }
 
-// serve serves until ctx ends, and then waits for what is in flight.
-func serve(ctx context.Context, srv *http.Server, l net.Listener, grace time.Duration) error {
+// handshakes is how long a shutdown waits for those who have connected and not yet been heard.
+const handshakes = time.Second
+
+// serve serves what l makes of bound's connections until ctx ends, and then waits for what is in flight. Bound is
+// closed first: l ends when it has handed out whoever had connected by then, and they too are answered.
+func serve(ctx context.Context, srv *http.Server, bound, l net.Listener, grace time.Duration) error {
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(l) }()
 	select {
@@ -68,6 +70,11 @@ func serve(ctx context.Context, srv *http.Server, l net.Listener, grace time.Dur
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
+	_ = bound.Close()
+	select {
+	case <-ended:
+	case <-time.After(min(handshakes, grace)):
+	}
 	if err := srv.Shutdown(drain); err != nil {
 		return srv.Close()
 	}

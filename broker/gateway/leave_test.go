@@ -1,0 +1,82 @@
+package gateway_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker/gateway"
+	"github.com/intercom-broker/intercom/broker/strict"
+	"github.com/intercom-broker/intercom/deploy/stack"
+)
+
+// ready is what a load balancer asks.
+func (p *person) ready() int {
+	p.t.Helper()
+	return p.do(http.MethodGet, "/bff/ready").StatusCode
+}
+
+// TestLeave: a gateway that is asked to end says so to whoever chooses among gateways, and goes on to serve: each
+// answer asks its connection to go, and streams stay. Only then it takes nobody new.
+func TestLeave(t *testing.T) {
+	t.Parallel()
+	const drain = 4 * time.Second
+	w := newWorld(t, options{change: func(c *gateway.Config) { c.Drain = strict.Duration(drain) }})
+	alice, g := w.person(t, 0), w.gateways[0]
+	alice.login("alice")
+	stream := alice.stream("/orders/stream")
+	if alice.ready() != http.StatusOK {
+		t.Error("it is not ready")
+	}
+	plain := alice.at(0) // without HTTP/2
+	plain.http.Transport.(*http.Transport).ForceAttemptHTTP2 = false
+	if plain.fetch(http.MethodGet, "/orders/1").Close {
+		t.Error("an answer asks its connection to go before there is a reason")
+	}
+	began := time.Now()
+	g.stop()
+	eventually(t, "a load balancer is told", func() bool { return plain.ready() == http.StatusServiceUnavailable })
+	if status, text := g.readyz(t); status != http.StatusServiceUnavailable || !strings.Contains(text, "closing") {
+		t.Errorf("readyz: %d %s", status, text)
+	}
+	if res := plain.fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusOK || !res.Close {
+		t.Errorf("a request that comes late: %s, the connection goes: %t", res.Status, res.Close)
+	}
+	if res := alice.fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusOK { // and HTTP/2 has been sent away
+		t.Errorf("a request that comes late: %s", res.Status)
+	}
+	select {
+	case ended := <-stream.over:
+		if took := ended.Sub(began); took < drain {
+			t.Errorf("the stream was sent away after %v", took)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("the stream is still open")
+	}
+	must(t, <-g.ended)
+	if took := time.Since(began); took < drain {
+		t.Errorf("it ended after %v", took)
+	}
+}
+
+// TestReadyIsThisGateways: what fails at all gateways alike does not send requests elsewhere, and what is this one's own
+// does.
+func TestReadyIsThisGateways(t *testing.T) {
+	t.Parallel()
+	redis := stack.StartRedis(t, stack.RedisOptions{})
+	w := newWorld(t, options{redis: redis})
+	cfg := w.config(t, options{redis: redis}, 1)
+	cfg.Provider.CA = w.path("tls.pem") // a certificate, and not the provider's
+	g := w.run(t, cfg)
+	eventually(t, "readyz names the provider alone", func() bool {
+		status, text := g.readyz(t)
+		return status == http.StatusServiceUnavailable && strings.Contains(text, "provider") && w.person(t, 1).ready() == http.StatusOK
+	})
+	must(t, redis.Pause())
+	if status := w.person(t, 1).ready(); status != http.StatusServiceUnavailable {
+		t.Errorf("without Redis it is ready: %d", status)
+	}
+	must(t, redis.Resume())
+	eventually(t, "it is ready again", func() bool { return w.person(t, 1).ready() == http.StatusOK })
+}
