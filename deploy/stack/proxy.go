@@ -119,7 +119,7 @@ func envoy() proxyKind {
 		find: func(ctx context.Context) (string, error) { return find(ctx, "envoy") },
 		// Without --disable-hot-restart two Envoys on one machine share a base id.
 		args: func(file string) []string {
-			return []string{"-c", file, "--concurrency", "2", "--disable-hot-restart", "--log-level", "warning"}
+			return []string{"-c", file, "--concurrency", "2", "--disable-hot-restart", "--log-level", "warning", "--file-flush-interval-msec", "100"}
 		},
 		write: func(file, config string) error { return os.WriteFile(file, []byte(config), 0o600) },
 	}

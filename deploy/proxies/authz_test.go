@@ -1,0 +1,112 @@
+package proxies_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
+)
+
+// TestAuthRequest: an application that the gateway does not proxy is behind the same login, policy and CSRF check.
+func TestAuthRequest(t *testing.T) {
+	w := newWorld(t, 2, nil)
+	proxy := w.nginx(t, "nginx-auth-request.conf").Addr
+	alice, bob, nobody := w.person(t, proxy).login("alice"), w.person(t, proxy).login("bob"), w.person(t, proxy)
+	csrf := alice.csrf()
+	for name, c := range map[string]struct {
+		who          *person
+		method, path string
+		also         string
+		status       int
+		code         string
+	}{
+		"allowed":                   {alice, "GET", "/wiki/1?a=b", "", 200, ""},
+		"nobody":                    {nobody, "GET", "/wiki/1", "", 401, "login_required"},
+		"not in the group":          {bob, "GET", "/wiki/1", "", 403, "policy_denied"},
+		"denied":                    {alice, "GET", "/wiki/secret/1", "", 403, "policy_denied"},
+		"another origin's page":     {alice, "GET", "/wiki/1", "Origin: https://evil.test", 403, "origin_not_allowed"},
+		"without the CSRF token":    {alice, "POST", "/wiki/1", "", 403, "csrf_failed"},
+		"with it":                   {alice, "POST", "/wiki/1", csrf, 200, ""},
+		"a deletion":                {alice, "DELETE", "/wiki/1", "", 403, "csrf_failed"},
+		"no service of that path":   {alice, "GET", "/other", "", 403, "route_unknown"},
+		"the way to ask":            {alice, "GET", "/intercom-authz", "", 404, ""},
+		"asking for others":         {alice, "GET", "/bff/authz", "X-Forwarded-Uri: /wiki/1", 403, "request_refused"},
+		"another path than is":      {alice, "GET", "/wiki/secret/1", "X-Forwarded-Uri: /wiki/1", 403, "policy_denied"},
+		"another method than is":    {alice, "POST", "/wiki/1", "X-Forwarded-Method: GET", 403, "csrf_failed"},
+		"another host than is":      {nobody, "GET", "/wiki/1", "X-Forwarded-Host: evil.test", 401, "login_required"},
+		"dots":                      {alice, "GET", "/wiki/1/%2e%2e/secret/1", "", 403, "request_refused"},
+		"dots to the gateway's own": {nobody, "GET", "/wiki/%2e%2e/bff/session", "", 400, "request_refused"},
+		"dots from there":           {nobody, "GET", "/bff/%2e%2e/wiki/1", "", 403, "request_refused"},
+		"an encoded slash":          {alice, "GET", "/wiki/x%2f..%2fsecret/1", "", 403, "request_refused"},
+		"a parameter":               {alice, "GET", "/wiki;x/secret/1", "", 403, "request_refused"},
+	} {
+		w.wiki.seen()
+		res := c.who.fetch(c.method, c.path, c.also)
+		if res.StatusCode != c.status || res.code() != c.code && c.status != http.StatusOK {
+			t.Errorf("%s: %s %.200s", name, res.Status, res.text)
+		}
+		if seen := w.wiki.seen(); (len(seen) > 0) != (c.status == http.StatusOK) {
+			t.Errorf("%s: the application gets %q", name, seen)
+		}
+	}
+	w.checkApplication(t, alice)
+	w.checkNavigation(t, nobody)
+	w.checkEnds(t, alice)
+}
+
+// checkApplication: it learns nothing that it could be the user with, and cannot take the session away.
+func (w *world) checkApplication(t *testing.T, alice *person) {
+	t.Helper()
+	got := alice.fetch(http.MethodGet, "/wiki/steer", alice.csrf(), "Authorization: Basic eDp4", "X-Forwarded-For: 192.0.2.7", "Intercom-Decision: forged").arrived(t).Header
+	for _, name := range []string{"Cookie", "X-Csrf-Token", "Authorization"} {
+		if got[name] != nil {
+			t.Errorf("the application gets %s: %q", name, got[name])
+		}
+	}
+	if got.Get("X-Forwarded-For") != client || len(got.Get("Intercom-Decision")) < 16 {
+		t.Errorf("the application gets %v", got)
+	}
+	if !alice.state().Authenticated {
+		t.Error("the application has replaced the session's cookie")
+	}
+}
+
+// checkNavigation: who opens a page is led to the login, and back to that very page.
+func (w *world) checkNavigation(t *testing.T, nobody *person) {
+	t.Helper()
+	const page = "/wiki/a%20b?x=1&y=%2F"
+	res := nobody.navigate(page)
+	to, err := url.Parse(res.Header.Get("Location"))
+	if err != nil || res.StatusCode != http.StatusFound || !strings.HasPrefix(to.String(), w.Origin()+"/bff/login?") || to.Query().Get("return_to") != page {
+		t.Fatalf("%s %q", res.Status, res.Header.Get("Location"))
+	}
+	begun := nobody.navigate(to.RequestURI())
+	back := nobody.idp.Login(begun.Header.Get("Location"), "alice")
+	if res := nobody.navigate("/bff/callback?" + back.Encode()); res.Header.Get("Location") != page {
+		t.Errorf("the way back: %s %q", res.Status, res.Header.Get("Location"))
+	}
+	if got := nobody.navigate(page).arrived(t); got.URI != page {
+		t.Errorf("the application gets %s", got.URI)
+	}
+}
+
+// checkEnds: a logout is over at once, from either side, and where nobody can say, nobody is let in or logged out.
+func (w *world) checkEnds(t *testing.T, alice *person) {
+	t.Helper()
+	other := w.person(t, alice.at).login("alice")
+	alice.logout()
+	if res := alice.fetch(http.MethodGet, "/wiki/1"); res.StatusCode != http.StatusUnauthorized || res.code() != "session_revoked" && res.code() != "login_required" {
+		t.Errorf("after the logout: %s %s", res.Status, res.text)
+	}
+	must(t, w.redis.Pause())
+	gatewaytest.Eventually(t, "Redis counts as lost", func() bool { return other.fetch(http.MethodGet, "/wiki/1").StatusCode != http.StatusOK })
+	if res := other.fetch(http.MethodGet, "/wiki/1"); res.StatusCode != http.StatusServiceUnavailable || res.code() != "session_store_unavailable" || res.Header.Get("Retry-After") == "" {
+		t.Errorf("without Redis: %s %v %s", res.Status, res.Header, res.text)
+	}
+	must(t, w.redis.Resume())
+	gatewaytest.Eventually(t, "Redis is back", func() bool { return other.fetch(http.MethodGet, "/wiki/1").StatusCode == http.StatusOK })
+	w.idp.EndSession(t.Context(), "alice")
+	gatewaytest.Eventually(t, "a logout at the provider is seen", func() bool { return other.fetch(http.MethodGet, "/wiki/1").StatusCode == http.StatusUnauthorized })
+}

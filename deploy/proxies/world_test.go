@@ -1,0 +1,149 @@
+package proxies_test
+
+import (
+	"crypto/tls"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/intercom-broker/intercom/broker/embedded/openid"
+	"github.com/intercom-broker/intercom/broker/gateway"
+	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
+	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
+	"github.com/intercom-broker/intercom/broker/secret"
+	"github.com/intercom-broker/intercom/broker/strict"
+	"github.com/intercom-broker/intercom/deploy/stack"
+)
+
+func TestMain(m *testing.M) {
+	stack.ResolveNames()
+	stack.Main(m)
+}
+
+const (
+	host = "app." + stack.TestDomain
+	// client is where browsers are, and where proxies connect from is 127.0.0.1: the only one that gateways trust.
+	client = "127.0.0.2"
+)
+
+const policyCSV = `p, group:staff, call, service/orders/**, allow
+p, group:staff, call, service/orders/*/orders/secret/**, deny
+p, group:staff, exchange, audience/orders, allow
+p, group:staff, call, service/wiki/**, allow
+p, group:staff, call, service/wiki/*/wiki/secret/**, deny
+`
+
+// world is gateways, what they stand on, and what is behind them. Proxies are the tests' affair.
+type world struct {
+	*gatewaytest.World
+	idp    *providertest.Server
+	redis  *stack.RedisServer
+	orders *service
+	// wiki is an application that the gateways do not proxy.
+	wiki *service
+}
+
+// newWorld starts as many gateways on one Redis.
+func newWorld(t *testing.T, replicas int, change func(*gateway.Config)) *world {
+	t.Helper()
+	w := &world{redis: stack.StartRedis(t, stack.RedisOptions{}), orders: newService(t), wiki: newService(t)}
+	ports := stack.FreePorts(t, replicas)
+	w.World = gatewaytest.Start(t, gatewaytest.Options{
+		Replicas: replicas, Redis: w.redis, Provider: w.provider(t), Policy: policyCSV,
+		Services: fmt.Sprintf(`  orders: { upstream: { url: %q, dial: [127.0.0.0/8] }, token: { bind: none }, match: "/orders/**", pass: { body_limit: 64MiB } }
+  wiki: { upstream: { url: "http://127.0.0.1:9", dial: [127.0.0.0/8] }, token: { bind: none }, user: none, match: "/wiki/**" }
+`, w.orders.URL),
+		Change: func(c *gateway.Config) {
+			c.TrustedProxies = []gateway.Network{{Prefix: netip.MustParsePrefix("127.0.0.1/32")}}
+			if len(ports) > 0 {
+				c.Listen.Address, ports = fmt.Sprintf("127.0.0.1:%d", ports[0]), ports[1:]
+			}
+			if change != nil {
+				change(c)
+			}
+		},
+	})
+	return w
+}
+
+// provider registers the gateways at a provider of ours.
+func (w *world) provider(t *testing.T) func(*gatewaytest.World) gateway.Provider {
+	return func(g *gatewaytest.World) gateway.Provider {
+		w.idp = providertest.New(t, openid.Config{
+			HTTP: &http.Client{Transport: g.Transport(t)}, Resources: []string{gatewaytest.Audience},
+			Clients: []openid.Client{{
+				ID: "gateway", Secret: secret.FromString("s3cret"), RedirectURIs: []string{g.Origin() + "/bff/callback"},
+				PostLogoutRedirectURIs: []string{g.Origin() + "/bff/logout/return"}, BackchannelLogoutURI: g.Origin() + "/bff/backchannel-logout",
+				Audiences: []string{gatewaytest.Audience},
+			}},
+		})
+		g.Write(t, "client-secret", "s3cret")
+		g.Write(t, "idp.pem", certificateOf(t, w.idp))
+		return gateway.Provider{
+			Issuer: w.idp.Issuer(), ClientID: "gateway", CA: g.Path("idp.pem"), Scopes: []string{"profile", "groups"},
+			Secret: strict.Ref{Scheme: "file", Name: g.Path("client-secret")},
+		}
+	}
+}
+
+func certificateOf(t *testing.T, idp *providertest.Server) string {
+	t.Helper()
+	u, err := url.Parse(idp.Issuer())
+	must(t, err)
+	conn, err := tls.Dial("tcp", u.Host, &tls.Config{RootCAs: idp.RootCAs()})
+	must(t, err)
+	defer conn.Close()
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: conn.ConnectionState().PeerCertificates[0].Raw}))
+}
+
+// sample is one of the files here, with the names of this world: what others copy is what runs.
+func (w *world) sample(t *testing.T, file string, gateways [2]string, ports []int) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	must(t, err)
+	replaced := strings.NewReplacer(
+		"gateway-1.example.org:443", gateways[0], "gateway-2.example.org:443", gateways[1],
+		"address: gateway-1.example.org, port_value: 443", hostPort(gateways[0]), "address: gateway-2.example.org, port_value: 443", hostPort(gateways[1]),
+		"listen 443", fmt.Sprintf("listen 127.0.0.1:%d", ports[0]), "address: 0.0.0.0, port_value: 443", fmt.Sprintf("address: 127.0.0.1, port_value: %d", ports[0]),
+		"port_value: 9901", fmt.Sprintf("port_value: %d", ports[1]),
+		`domains: ["icom.example.org"]`, fmt.Sprintf("domains: [%q]", strings.TrimPrefix(w.Origin(), "https://")), "icom.example.org", host,
+		"path: /bff/ready", "path: /bff/ready", "wiki.example.org:8080", strings.TrimPrefix(w.wiki.URL, "http://"),
+		"/etc/nginx/icom.pem", w.Path("tls.pem"), "/etc/nginx/icom-key.pem", w.Path("tls.key"), "/etc/nginx/gateways-ca.pem", w.Authority.File,
+		"/etc/envoy/icom.pem", w.Path("tls.pem"), "/etc/envoy/icom-key.pem", w.Path("tls.key"), "/etc/envoy/gateways-ca.pem", w.Authority.File,
+		"/var/log/nginx/intercom.log", w.Path("nginx.log"),
+	).Replace(string(text))
+	if strings.Contains(replaced, "example.org") {
+		t.Logf("a name of the sample is left:\n%s", replaced)
+	}
+	return replaced
+}
+
+func hostPort(address string) string {
+	host, port, _ := strings.Cut(address, ":")
+	return "address: " + host + ", port_value: " + port
+}
+
+// gates are the first two gateways.
+func (w *world) gates() [2]string { return [2]string{w.Gateways[0].Front, w.Gateways[1].Front} }
+
+func (w *world) nginx(t *testing.T, file string) *stack.ProxyServer {
+	t.Helper()
+	return stack.StartNginx(t, 2, func(ports []int) string { return w.sample(t, file, w.gates(), ports) })
+}
+
+func (w *world) envoy(t *testing.T) *stack.ProxyServer {
+	t.Helper()
+	return stack.StartEnvoy(t, 2, func(ports []int) string { return w.sample(t, "envoy.yaml", w.gates(), ports) })
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
