@@ -1,6 +1,10 @@
 package gateway_test
 
 import (
+	"bufio"
+	"crypto/tls"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -79,4 +83,31 @@ func TestReadyIsThisGateways(t *testing.T) {
 	}
 	must(t, redis.Resume())
 	eventually(t, "it is ready again", func() bool { return w.person(t, 1).ready() == http.StatusOK })
+}
+
+// TestLeaveAnswersNewcomers: whoever had connected when the door closed is answered, also if the request comes after that.
+func TestLeaveAnswersNewcomers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	g := w.gateways[0]
+	conn, err := tls.Dial("tcp", g.Front, &tls.Config{RootCAs: w.roots, ServerName: host})
+	must(t, err)
+	defer conn.Close()
+	g.stop()
+	eventually(t, "the door is closed", func() bool {
+		other, err := net.Dial("tcp", g.Front)
+		if err == nil {
+			_ = other.Close()
+		}
+		return err != nil
+	})
+	_, err = io.WriteString(conn, "GET /bff/session HTTP/1.1\r\nHost: "+host+"\r\nSec-Fetch-Site: same-origin\r\n\r\n")
+	must(t, err)
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	must(t, err)
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK || !res.Close {
+		t.Errorf("%s, the connection goes: %t", res.Status, res.Close)
+	}
+	must(t, <-g.ended)
 }

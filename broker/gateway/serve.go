@@ -55,12 +55,11 @@ func (g *Gateway) frontListener() (net.Listener, error) {
 	})), nil
 }
 
-// handshakes is how long a shutdown waits for those who have connected and not yet been heard.
-const handshakes = time.Second
-
 // serve serves what l makes of bound's connections until ctx ends, and then waits for what is in flight. Bound is
 // closed first: l ends when it has handed out whoever had connected by then, and they too are answered.
 func serve(ctx context.Context, srv *http.Server, bound, l net.Listener, grace time.Duration) error {
+	fresh := newcomers{conns: map[net.Conn]struct{}{}}
+	srv.ConnState = fresh.note
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(l) }()
 	select {
@@ -71,10 +70,7 @@ func serve(ctx context.Context, srv *http.Server, bound, l net.Listener, grace t
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	_ = bound.Close()
-	select {
-	case <-ended:
-	case <-time.After(min(handshakes, grace)):
-	}
+	fresh.wait(drain, ended)
 	if err := srv.Shutdown(drain); err != nil {
 		return srv.Close()
 	}
