@@ -39,8 +39,14 @@ func (n *newcomers) wait(ctx context.Context, accepted <-chan error) {
 	case <-accepted:
 	case <-ctx.Done():
 	}
-	for n.any() && ctx.Err() == nil {
-		time.Sleep(time.Millisecond)
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for n.any() {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

@@ -21,8 +21,6 @@ type load struct {
 
 	mu      sync.Mutex
 	answers map[string]int
-	// streams counts the event streams that were begun.
-	streams int
 }
 
 // begin lets n clients call as alice, every second one over HTTP/1.1, and four listen to event streams.
