@@ -15,6 +15,10 @@ import (
 // reading is what a caller does who watches the policy.
 func reading() policy.Entity { return policy.Entity{Type: policy.ActionAdmin, ID: "policy"} }
 
+// heartbeat is how often a watcher hears that what he holds is still in force. A stream that is open says little: the
+// kernel of a broker that hangs keeps it so.
+const heartbeat = 5 * time.Second
+
 // WatchPolicy implements the service.
 func (d *server) WatchPolicy(req *intercomv1.WatchPolicyRequest, stream grpc.ServerStreamingServer[intercomv1.WatchPolicyResponse]) error {
 	err := d.service.watch(stream.Context(), req.GetRevision(), stream.Send)
@@ -31,6 +35,8 @@ func (s *Service) watch(ctx context.Context, held string, send func(*intercomv1.
 	defer func() { g.Done(pep.Outcome{Err: err}) }()
 	end := time.NewTimer(g.Principal.NotAfter().Sub(s.now()))
 	defer end.Stop()
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
 	for {
 		changed := s.Policy.Changed()
 		if held, err = s.send(g, held, send); err != nil {
@@ -38,6 +44,7 @@ func (s *Service) watch(ctx context.Context, held string, send func(*intercomv1.
 		}
 		select {
 		case <-changed:
+		case <-beat.C:
 		case <-end.C:
 			return fault.New(fault.Unauthenticated, "SVID_ENDED", "the SVID that the stream was opened with is at its end")
 		case <-ctx.Done():
