@@ -100,6 +100,8 @@ type Brokers struct {
 	Egress []string `yaml:"egress" doc:"The egress doors, host:port; needed for services whose credential is put in by the broker."`
 	// Audience is required where services take tokens of the broker's: the user's token is exchanged for it first.
 	Audience string `yaml:"audience" doc:"What the provider calls our brokers; needed for services whose token a broker mints for the user."`
+	// Stale is how long the policy of the brokers is followed after the last word of any; zero means 1 h.
+	Stale strict.Duration `yaml:"stale" doc:"With policy: broker, how long their policy is followed when none of them can be heard, at least 15s; 1h when absent. After that all is refused: what was denied since would be allowed."`
 }
 
 // Audit is the log of decisions.

@@ -17,6 +17,9 @@ import (
 // policyOfBroker in the place of a directory is the policy that the brokers serve.
 const policyOfBroker = "broker"
 
+// leastStale leaves room for three heartbeats of a broker, so that no busy moment refuses everybody.
+const leastStale = 15 * time.Second
+
 // The values of provider.auth.
 const (
 	authSVID   = "svid"
@@ -46,6 +49,7 @@ func (c *Config) Validate() error {
 	files := c.Identity.Cert != "" && c.Identity.Key != "" && len(c.Identity.Bundles) > 0
 	e.want((c.Identity.Socket != "") != files, "identity: want a socket, or all of cert, key and bundles")
 	e.want(len(c.Brokers.Mesh) > 0, "brokers.mesh: want at least one address")
+	e.want(c.Brokers.stale() >= leastStale, "brokers.stale: want at least %v, three of the brokers' heartbeats", leastStale)
 	for _, address := range slices.Concat(c.Brokers.Mesh, c.Brokers.Egress) {
 		e.want(isAddress(address), "brokers: want host:port, got %q", address)
 	}
@@ -112,6 +116,7 @@ func (l Listen) admin() string         { return cmp.Or(l.Admin, "127.0.0.1:8448"
 func (c *Config) prefix() string       { return cmp.Or(c.Prefix, "/bff") }
 func (c *Config) grace() time.Duration { return cmp.Or(c.Grace.Std(), 10*time.Second) }
 func (l Limits) connections() int      { return cmp.Or(l.Connections, 10_000) }
+func (b Brokers) stale() time.Duration { return cmp.Or(b.Stale.Std(), time.Hour) }
 func (p Provider) offersSVID() bool    { return p.Auth == authSVID || p.Auth == "" && p.Secret.IsZero() }
 func (p Provider) offersKey() bool     { return p.Auth == authKey || p.Auth == "" && p.Secret.IsZero() }
 func (s Sessions) isLax() bool         { return s.SameSite == "lax" }
