@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/intercom-broker/intercom/broker/drain"
 	"github.com/intercom-broker/intercom/broker/hygiene"
 	"github.com/intercom-broker/intercom/broker/keyring"
 	"github.com/intercom-broker/intercom/broker/mtls"
@@ -112,13 +113,13 @@ func (b *Broker) serveWeb(ctx context.Context, run *errgroup.Group) error {
 	srv, l := b.shortServer(b.webHandler()), b.bound["web.address"]
 	if config == nil {
 		run.Go(func() error {
-			return serve(ctx, srv, netutil.LimitListener(l, b.cfg.Limits.connections()), b.cfg.grace())
+			return drain.Serve(ctx, srv, l, netutil.LimitListener(l, b.cfg.Limits.connections()), b.cfg.grace())
 		})
 		return nil
 	}
 	door := b.door("web")
 	door.TLS = config
-	run.Go(func() error { return mtls.ServeHTTP(ctx, mtls.ListenHTTP(l, door), srv, b.cfg.grace()) })
+	run.Go(func() error { return mtls.ServeHTTP(ctx, l, mtls.ListenHTTP(l, door), srv, b.cfg.grace()) })
 	return nil
 }
 
@@ -159,14 +160,15 @@ func (b *Broker) serveMesh(ctx context.Context, a *acts) error {
 func (b *Broker) serveEgress(ctx context.Context, a *acts) error {
 	door := b.door("egress")
 	door.TLS = mtls.Server(b.parts.identity, b.parts.identity, mtls.AllowDomains(b.parts.domains(b.cfg)...), "h2", "http/1.1")
-	l := hygiene.Listener(mtls.ListenHTTP(b.bound["egress"], door))
-	return mtls.ServeHTTP(ctx, l, b.httpServer(b.egressDoor(a.egress)), b.cfg.grace())
+	bound := b.bound["egress"]
+	l := hygiene.Listener(mtls.ListenHTTP(bound, door))
+	return mtls.ServeHTTP(ctx, bound, l, b.httpServer(b.egressDoor(a.egress)), b.cfg.grace())
 }
 
 // serveAdmin serves until ctx ends; doors is the context that the other doors live by.
 func (b *Broker) serveAdmin(ctx, doors context.Context) error {
 	l := netutil.LimitListener(b.bound["admin"], maxAdminConns)
-	return serve(ctx, b.shortServer(b.parts.telemetry.Admin(b.checks(doors))), l, time.Second)
+	return drain.Serve(ctx, b.shortServer(b.parts.telemetry.Admin(b.checks(doors))), b.bound["admin"], l, time.Second)
 }
 
 // checks are what /readyz asks.
@@ -209,21 +211,4 @@ func (b *Broker) tellHealth(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
-}
-
-// serve serves until ctx ends, and then waits for what is in flight.
-func serve(ctx context.Context, srv *http.Server, l net.Listener, grace time.Duration) error {
-	ended := make(chan error, 1)
-	go func() { ended <- srv.Serve(l) }()
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer cancel()
-	if err := srv.Shutdown(drain); err != nil {
-		return srv.Close()
-	}
-	return nil
 }

@@ -28,6 +28,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/intercom-broker/intercom/broker/client"
+	"github.com/intercom-broker/intercom/broker/drain"
 	"github.com/intercom-broker/intercom/broker/svid"
 	"github.com/intercom-broker/intercom/broker/telemetry"
 	"github.com/intercom-broker/intercom/sidecar/cache"
@@ -216,7 +217,9 @@ func (s *Sidecar) Run(ctx context.Context) (err error) {
 	run.Go(func() error { return s.client.Run(ctx, s.api.Warm) })
 	run.Go(func() error { return s.api.Run(ctx) })
 	for name, l := range s.bound {
-		run.Go(func() error { return serve(ctx, s.server(name, l), l, s.cfg.grace()) })
+		run.Go(func() error {
+			return drain.Serve(ctx, s.server(name, l), l, netutil.LimitListener(l, maxConns), s.cfg.grace())
+		})
 	}
 	s.telemetry.Logger().Info("listening", "id", s.identity.ID().String(), "addresses", s.Addresses(), "socket", s.cfg.Listen.Socket)
 	if err := run.Wait(); !errors.Is(err, context.Canceled) {
@@ -251,20 +254,3 @@ func (s *Sidecar) checks() map[string]func() error {
 
 // maxConns bounds the connections of one door; whoever comes beyond it waits.
 const maxConns = 4096
-
-// serve serves until ctx ends, and then waits for what is in flight.
-func serve(ctx context.Context, srv *http.Server, l net.Listener, grace time.Duration) error {
-	ended := make(chan error, 1)
-	go func() { ended <- srv.Serve(netutil.LimitListener(l, maxConns)) }()
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer cancel()
-	if err := srv.Shutdown(drain); err != nil {
-		return srv.Close()
-	}
-	return nil
-}

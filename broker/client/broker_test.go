@@ -151,7 +151,7 @@ func startEgress(t *testing.T, d *embedded.Domain, address string, h http.Handle
 	p := listen(t, address)
 	src := d.Source(d.ID("/broker"))
 	l := mtls.ListenHTTP(p, mtls.Config{TLS: mtls.Server(src, src, mtls.AllowDomains(d.Name()), "h2", "http/1.1")})
-	go func() { _ = mtls.ServeHTTP(t.Context(), l, &http.Server{Handler: h}, time.Millisecond) }()
+	go func() { _ = mtls.ServeHTTP(t.Context(), p, l, &http.Server{Handler: h}, time.Millisecond) }()
 	return p
 }
 

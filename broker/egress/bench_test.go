@@ -215,7 +215,7 @@ func runDoor(kind, upstream, dir string) {
 	must(err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(err)
-	addr, source := l.Addr().String(), domain.Source(domain.ID("/broker"))
+	bound, addr, source := l, l.Addr().String(), domain.Source(domain.ID("/broker"))
 	if kind != "plain" {
 		l = mtls.ListenHTTP(l, mtls.Config{TLS: mtls.Server(source, source, tlsconfig.AuthorizeAny(), "h2", "http/1.1")})
 	}
@@ -231,7 +231,7 @@ func runDoor(kind, upstream, dir string) {
 	case "plain":
 		srv.Handler = bare(upstream)
 	}
-	go func() { must(mtls.ServeHTTP(context.Background(), l, srv, 0)) }()
+	go func() { must(mtls.ServeHTTP(context.Background(), bound, l, srv, 0)) }()
 	tell(domain, addr)
 }
 

@@ -241,7 +241,7 @@ func (d *door) serve(t testing.TB, h http.Handler) {
 	d.stop = cancel
 	done := make(chan struct{}, 2)
 	go func() {
-		_ = mtls.ServeHTTP(ctx, hygiene.Listener(mtls.ListenHTTP(l, mtls.Config{TLS: cfg})), srv, time.Millisecond)
+		_ = mtls.ServeHTTP(ctx, l, hygiene.Listener(mtls.ListenHTTP(l, mtls.Config{TLS: cfg})), srv, time.Millisecond)
 		done <- struct{}{}
 	}()
 	go func() {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/intercom-broker/intercom/broker/drain"
 	"github.com/intercom-broker/intercom/broker/telemetry"
 )
 
@@ -140,5 +141,5 @@ func (g *Gateway) serveAdmin(ctx, front context.Context) error {
 		checks[name] = check
 	}
 	srv := g.server(g.parts.telemetry.Admin(checks))
-	return serve(ctx, srv, g.bound[doorAdmin], netutil.LimitListener(g.bound[doorAdmin], maxAdminConns), 0)
+	return drain.Serve(ctx, srv, g.bound[doorAdmin], netutil.LimitListener(g.bound[doorAdmin], maxAdminConns), 0)
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/net/netutil"
 
+	"github.com/intercom-broker/intercom/broker/drain"
 	"github.com/intercom-broker/intercom/broker/hygiene"
 	"github.com/intercom-broker/intercom/broker/mtls"
 )
@@ -36,7 +37,7 @@ func (g *Gateway) serveFront(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return serve(ctx, g.server(g.front), g.bound[doorFront], l, g.cfg.grace())
+	return drain.Serve(ctx, g.server(g.front), g.bound[doorFront], l, g.cfg.grace())
 }
 
 // frontListener is the door with TLS, and with every HTTP/1 head checked before net/http reads it.
@@ -53,26 +54,4 @@ func (g *Gateway) frontListener() (net.Listener, error) {
 		Name: "front", MaxConns: g.cfg.Limits.connections(), Logger: g.parts.log(), Metrics: g.parts.doors,
 		TLS: &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate, NextProtos: []string{"h2", "http/1.1"}},
 	})), nil
-}
-
-// serve serves what l makes of bound's connections until ctx ends, and then waits for what is in flight. Bound is
-// closed first: l ends when it has handed out whoever had connected by then, and they too are answered.
-func serve(ctx context.Context, srv *http.Server, bound, l net.Listener, grace time.Duration) error {
-	fresh := newcomers{conns: map[net.Conn]struct{}{}}
-	srv.ConnState = fresh.note
-	ended := make(chan error, 1)
-	go func() { ended <- srv.Serve(l) }()
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer cancel()
-	_ = bound.Close()
-	fresh.wait(drain, ended)
-	if err := srv.Shutdown(drain); err != nil {
-		return srv.Close()
-	}
-	return nil
 }

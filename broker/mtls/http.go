@@ -2,40 +2,27 @@ package mtls
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/intercom-broker/intercom/broker/drain"
 )
 
 // ListenHTTP returns a listener whose connections are verified *tls.Conn, as net/http wants them for
 // HTTP/2 and Request.TLS, and are ended at their peer's notAfter. cfg.TLS names the protocols.
 func ListenHTTP(l net.Listener, cfg Config) net.Listener { return newDoor(l, cfg.withDefaults()) }
 
-// ServeHTTP serves srv on l until ctx ends, and then drains for at most grace; 0 means 10 s. l comes from
-// ListenHTTP; what wraps its connections has NetConn and ConnectionState, as *tls.Conn does. srv is
-// changed: its ConnContext and Handler are wrapped.
-func ServeHTTP(ctx context.Context, l net.Listener, srv *http.Server, grace time.Duration) error {
+// ServeHTTP serves srv on l until ctx ends, and then drains as package drain does, for at most grace; 0 means 10 s. l
+// comes from ListenHTTP on bound; what wraps its connections has NetConn and ConnectionState, as *tls.Conn does. srv is
+// changed: its ConnContext, ConnState and Handler are wrapped.
+func ServeHTTP(ctx context.Context, bound, l net.Listener, srv *http.Server, grace time.Duration) error {
 	if grace == 0 {
 		grace = defaultGrace
 	}
 	srv.ConnContext = chain(srv.ConnContext)
 	srv.Handler = RenewAtHalfLife(srv.Handler)
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(l) }()
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer cancel()
-	if err := srv.Shutdown(drain); errors.Is(err, context.DeadlineExceeded) {
-		return srv.Close()
-	} else if err != nil {
-		return err
-	}
-	return nil
+	return drain.Serve(ctx, srv, bound, l, grace)
 }
 
 func chain(outer func(context.Context, net.Conn) context.Context) func(context.Context, net.Conn) context.Context {

@@ -48,7 +48,10 @@ func serveHTTP(t *testing.T, cfg mtls.Config, handler http.Handler, wrap func(ne
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- mtls.ServeHTTP(ctx, l, &http.Server{Handler: handler}, 5*time.Second); close(done) }()
+	go func() {
+		done <- mtls.ServeHTTP(ctx, raw, l, &http.Server{Handler: handler}, 5*time.Second)
+		close(done)
+	}()
 	stop = func() error { cancel(); return <-done }
 	t.Cleanup(func() { _ = stop() })
 	return "https://" + raw.Addr().String(), stop

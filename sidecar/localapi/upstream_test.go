@@ -73,7 +73,7 @@ func serveAs(t *testing.T, owner, callers *embedded.Domain, path string, h http.
 	p := listen(t)
 	src := owner.Source(owner.ID(path))
 	l := mtls.ListenHTTP(p, mtls.Config{TLS: mtls.Server(src, src, mtls.AllowDomains(callers.Name()), "h2", "http/1.1")})
-	go func() { _ = mtls.ServeHTTP(t.Context(), l, &http.Server{Handler: h}, 0) }()
+	go func() { _ = mtls.ServeHTTP(t.Context(), p, l, &http.Server{Handler: h}, 0) }()
 	return p.Addr().String()
 }
 

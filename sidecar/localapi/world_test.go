@@ -261,7 +261,7 @@ func (w *world) serveSVID(path string, h http.Handler) string {
 	p := listen(w.t)
 	src := w.domain.Source(w.domain.ID(path))
 	l := mtls.ListenHTTP(p, mtls.Config{TLS: mtls.Server(src, src, mtls.AllowDomains(w.domain.Name()), "h2", "http/1.1")})
-	go func() { _ = mtls.ServeHTTP(w.t.Context(), l, &http.Server{Handler: h}, time.Millisecond) }()
+	go func() { _ = mtls.ServeHTTP(w.t.Context(), p, l, &http.Server{Handler: h}, time.Millisecond) }()
 	return p.Addr().String()
 }
 

@@ -1,4 +1,4 @@
-package gateway
+package drain
 
 import (
 	"context"
@@ -8,17 +8,28 @@ import (
 	"time"
 )
 
-// newcomers are the connections whose first request is not answered yet. http.Server.Shutdown drops a request that it
-// finds read and not begun, and what stands before us cannot know whether it was heard: so they are waited for first.
+// newcomers are the connections whose first request is not answered yet.
 type newcomers struct {
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
 }
 
-// newcomerTime is how long whoever has connected may take to be heard.
+// newcomerTime is how long whoever has connected may take to be heard. Some never say a word: browsers connect ahead.
 const newcomerTime = 2 * time.Second
 
-// note is for http.Server.ConnState.
+// follow hears from srv of its connections.
+func follow(srv *http.Server) *newcomers {
+	n := &newcomers{conns: map[net.Conn]struct{}{}}
+	outer := srv.ConnState
+	srv.ConnState = func(c net.Conn, state http.ConnState) {
+		n.note(c, state)
+		if outer != nil {
+			outer(c, state)
+		}
+	}
+	return n
+}
+
 func (n *newcomers) note(c net.Conn, state http.ConnState) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
