@@ -43,28 +43,37 @@ type world struct {
 func newWorld(t *testing.T, k *stack.KeycloakServer, realm string, change func(map[string]any)) *world {
 	t.Helper()
 	w := &world{keycloak: k, realm: realm}
+	w.start(t, func(g *gatewaytest.World) gateway.Provider {
+		w.make(t, g, change)
+		g.Write(t, "client-secret", "s3cret")
+		p := w.provider()
+		if realm == "keys" {
+			p.Auth = "private_key_jwt"
+		} else {
+			p.Secret = strict.Ref{Scheme: "file", Name: g.Path("client-secret")}
+		}
+		return p
+	})
+	return w
+}
+
+// provider is the realm, to who has yet to say how he proves himself.
+func (w *world) provider() gateway.Provider {
+	return gateway.Provider{
+		Issuer: w.keycloak.Issuer(w.realm), ClientID: "intercom-gateway", CA: w.keycloak.CACert, Scopes: []string{"profile"}, Claims: []string{"preferred_username"},
+	}
+}
+
+func (w *world) start(t *testing.T, provider func(*gatewaytest.World) gateway.Provider) {
+	t.Helper()
 	services := httptest.NewServer(http.HandlerFunc(claimsOf))
 	t.Cleanup(services.Close)
 	w.World = gatewaytest.Start(t, gatewaytest.Options{
-		Replicas: 2, Redis: stack.StartRedis(t, stack.RedisOptions{}), Authority: k.Authority, Policy: policyCSV,
+		Replicas: 2, Redis: stack.StartRedis(t, stack.RedisOptions{}), Authority: w.keycloak.Authority, Policy: policyCSV, Provider: provider,
 		Services: fmt.Sprintf(`  orders: { upstream: { url: %[1]q, dial: [127.0.0.0/8] }, token: { bind: none }, match: "/orders/**" }
   files: { upstream: { url: %[1]q, dial: [127.0.0.0/8] }, token: { bind: none }, user: { exchange: { audience: files } }, match: "/files/**" }
 `, services.URL),
-		Provider: func(g *gatewaytest.World) gateway.Provider {
-			w.make(t, g, change)
-			g.Write(t, "client-secret", "s3cret")
-			p := gateway.Provider{
-				Issuer: k.Issuer(realm), ClientID: "intercom-gateway", CA: k.CACert, Scopes: []string{"profile"}, Claims: []string{"preferred_username"},
-			}
-			if realm == "keys" {
-				p.Auth = "private_key_jwt"
-			} else {
-				p.Secret = strict.Ref{Scheme: "file", Name: g.Path("client-secret")}
-			}
-			return p
-		},
 	})
-	return w
 }
 
 // make makes the realm of the file, with the names of here and two users.
