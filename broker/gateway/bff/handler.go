@@ -120,6 +120,8 @@ const (
 	ReasonMethod = "method_not_allowed"
 	ReasonLevel  = "login_level_required"
 	ReasonPolicy = "policy_denied"
+	// ReasonAway: the login provider does not answer, and what is asked for needs it.
+	ReasonAway = "provider_unavailable"
 )
 
 // ServeHTTP implements [http.Handler].

@@ -61,8 +61,12 @@ func TestProviderAway(t *testing.T) {
 	w := newWorld(t)
 	b := w.alice(t)
 	w.idp.Break("/token", providertest.Status(http.StatusServiceUnavailable, 7*time.Second))
-	if res := b.fetch(http.MethodGet, "/traded/1"); res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") != "7" {
+	if res := b.fetch(http.MethodGet, "/traded/1"); res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") != "7" || res.code() != "provider_unavailable" {
 		t.Errorf("%d %s", res.StatusCode, res.text)
+	}
+	w.idp.Break("/token", providertest.Lost())
+	if res := b.fetch(http.MethodGet, "/traded/1"); res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || res.code() != "provider_unavailable" {
+		t.Errorf("a lost answer: %d %s", res.StatusCode, res.text)
 	}
 	w.idp.Heal()
 	if res := b.fetch(http.MethodGet, "/traded/1"); res.StatusCode != http.StatusOK {

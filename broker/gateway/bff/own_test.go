@@ -10,8 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/intercom-broker/intercom/broker/embedded/openid"
 	"github.com/intercom-broker/intercom/broker/gateway/bff"
+	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
 	"github.com/intercom-broker/intercom/broker/gateway/session"
+	"github.com/intercom-broker/intercom/broker/secret"
 )
 
 func TestSession(t *testing.T) {
@@ -102,6 +105,17 @@ func testSilent(t *testing.T) {
 	res = nobody.navigate(res.Header.Get("Location"), frame...)
 	if res.StatusCode != http.StatusOK || !strings.Contains(res.text, "&#34;loggedIn&#34;:false,&#34;reason&#34;:&#34;login_required&#34;") {
 		t.Errorf("after asking: %d %s", res.StatusCode, res.text)
+	}
+	// A frame that is sent to nobody would never say anything.
+	for _, endpoint := range []string{openid.PathRevoke, openid.PathDiscovery} {
+		w.idp.Break(endpoint, providertest.Status(http.StatusServiceUnavailable, 0))
+	}
+	if err := w.Provider.Revoke(t.Context(), secret.FromString("x")); err == nil {
+		t.Fatal("it answers")
+	}
+	res = nobody.navigate(at, frame...)
+	if res.StatusCode != http.StatusOK || !strings.Contains(res.text, "&#34;loggedIn&#34;:false,&#34;reason&#34;:&#34;provider_unavailable&#34;") {
+		t.Errorf("nobody to ask: %d %s", res.StatusCode, res.text)
 	}
 }
 

@@ -42,6 +42,10 @@ func (h *Handler) silent(w http.ResponseWriter, r *http.Request, o route.Origin)
 	case err == nil:
 		answer.LoggedIn, answer.CSRF = true, CSRFToken([]byte(id.Cookie()))
 	case fault.KindOf(err) == fault.Unauthenticated && !q.Has("asked"):
+		if h.Provider.Answers(r.Context()) != nil {
+			answer.Reason = ReasonAway
+			break
+		}
 		back := h.prefix() + "/silent?" + url.Values{"origin": {from}, "asked": {""}}.Encode()
 		http.Redirect(w, r, h.prefix()+"/login?"+url.Values{"prompt": {"none"}, "return_to": {back}}.Encode(), http.StatusFound)
 		return nil

@@ -126,7 +126,12 @@ func outcome(err error) error {
 	case provider.Unknown:
 		return fault.New(fault.Timeout, "", "the provider's answer was lost").Because(err)
 	}
-	e := fault.New(fault.Unavailable, "provider_unavailable", "the login provider does not answer").Because(err)
+	return away(err)
+}
+
+// away says in the words of this door that the provider does not answer.
+func away(err error) *fault.Error {
+	e := fault.New(fault.Unavailable, ReasonAway, "the login provider does not answer").Because(err)
 	e.RetryAfter = fault.From(err).RetryAfter
 	return e
 }
@@ -184,7 +189,10 @@ func (v *visit) exchange(ctx context.Context, key tokenKey, audience string, sco
 				got, err = holder.Exchange(ctx, alive.Tokens.Access, audience, scope...)
 			}
 		}
-		if err != nil {
+		switch {
+		case provider.Away(err):
+			return secret.Value{}, time.Time{}, away(err)
+		case err != nil:
 			return secret.Value{}, time.Time{}, refusedTrade(err)
 		}
 		return got.Token, got.Expiry, nil

@@ -13,6 +13,11 @@
 // so nobody can be logged in as somebody else by a link. One cookie serves all tabs of a browser; each tab has a
 // transaction of its own, eight of them at most.
 //
+// # When the provider is away
+//
+// Nobody is sent to where nobody is: a navigation gets a page of ours, 503 with Retry-After, and one that asks for
+// nothing to be shown (prompt=none) is led back as it came. [provider.Provider.Answers] knows, mostly without asking.
+//
 // # Where it leads
 //
 // [ReturnTo] decides when a login begins, and what it decided stands in the transaction, not in an address.

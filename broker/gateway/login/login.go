@@ -44,6 +44,8 @@ const (
 	ReasonNavigation = "login_not_a_navigation"
 	ReasonBrowser    = "login_other_browser"
 	ReasonUnknown    = "login_unknown"
+	// ReasonAway: there is nobody to log in at.
+	ReasonAway = "provider_unavailable"
 )
 
 func (h *Handler) prefix() string { return cmp.Or(h.Prefix, "/bff") }
@@ -82,7 +84,11 @@ func (h *Handler) begin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	to, err := h.start(w, r, o)
-	if err != nil {
+	switch {
+	case err == nil:
+	case provider.Away(err) && r.URL.Query().Get("prompt") == "none":
+		to = ReturnTo(o, r.URL.Query().Get("return_to"), h.home()) // it asks for nothing that is not there already
+	default:
 		h.refuse(w, r, err)
 		return
 	}
@@ -92,6 +98,9 @@ func (h *Handler) begin(w http.ResponseWriter, r *http.Request) {
 
 func (h *Handler) start(w http.ResponseWriter, r *http.Request, o route.Origin) (string, error) {
 	if err := h.Starts.spend(r, h.now()); err != nil {
+		return "", err
+	}
+	if err := h.Provider.Answers(r.Context()); err != nil { // there is no way back from where nobody is
 		return "", err
 	}
 	q := r.URL.Query()
@@ -231,7 +240,19 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	e := fault.From(err)
 	h.log().WarnContext(r.Context(), "a login failed", "reason", e.Code(), "error", err)
 	e.WriteHeaders(w.Header())
+	if provider.Away(err) {
+		h.Pages.NoLogin(w, r, ReasonAway, h.again(r))
+		return
+	}
 	h.Pages.Problem(w, r, e.HTTPStatus(), e.Code(), h.prefix()+"/login")
+}
+
+// again is where to try again: at the same login, or, of one whose transaction is over, at a new one.
+func (h *Handler) again(r *http.Request) string {
+	if r.URL.Path == h.prefix()+"/login" {
+		return r.URL.RequestURI()
+	}
+	return h.prefix() + "/login"
 }
 
 func private(h http.Header) {

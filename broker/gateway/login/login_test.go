@@ -3,6 +3,7 @@ package login_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -357,13 +358,38 @@ func TestUnknownHost(t *testing.T) {
 	}
 }
 
-// TestProviderAway: a clear page, and no loop.
+// TestProviderAway: a clear page in place of the way to nobody, no loop, and no restart.
 func TestProviderAway(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser(t)
 	back := b.Login(b.begin(t, ""), "alice")
-	w.idp.Break("/token", providertest.Status(http.StatusServiceUnavailable, 0))
-	if res := b.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
-		t.Errorf("%d %v", res.StatusCode, res.Header)
+	for _, endpoint := range []string{openid.PathToken, openid.PathDiscovery} {
+		w.idp.Break(endpoint, providertest.Status(http.StatusServiceUnavailable, 0))
+	}
+	w.refuses(t, b, "/bff/callback?"+back.Encode(), "/bff/login") // and nobody goes by what was heard before
+	w.refuses(t, b, "/bff/login?return_to=%2Forders%2F", "/bff/login?return_to=%2Forders%2F")
+	// Who only wanted to know is led back, as from a provider that knows nobody.
+	if res := b.get("/bff/login?prompt=none&return_to=/orders"); res.StatusCode != http.StatusFound || res.Header.Get("Location") != "/orders" {
+		t.Errorf("%d to %q", res.StatusCode, res.Header.Get("Location"))
+	}
+	w.idp.Heal()
+	for deadline := time.Now().Add(30 * time.Second); b.get("/bff/login").StatusCode != http.StatusFound; {
+		if time.Now().After(deadline) {
+			t.Fatal("it is back, and nobody can log in")
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+}
+
+// refuses: nobody can log in, and again leads there again.
+func (w *world) refuses(t *testing.T, b *tab, path, again string) {
+	t.Helper()
+	res := b.get(path)
+	text, err := io.ReadAll(res.Body)
+	must(t, err)
+	for _, word := range []string{"Signing in is not possible now", "provider_unavailable", `href="` + again + `"`} {
+		if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || !strings.Contains(string(text), word) {
+			t.Errorf("%s: %d %v %s", path, res.StatusCode, res.Header, text)
+		}
 	}
 }

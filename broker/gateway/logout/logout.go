@@ -227,6 +227,9 @@ func alive(err error) string {
 
 // endSessionURL returns where the provider ends its session, and remembers where that leads.
 func (h *Handler) endSessionURL(w http.ResponseWriter, r *http.Request, o route.Origin, hint secret.Value) (string, error) {
+	if err := h.Provider.Answers(r.Context()); err != nil { // there is no way back from where nobody is
+		return "", err
+	}
 	t := newTrip(h.ReturnTo(o, r.FormValue("return_to"), h.home()))
 	to, err := h.Provider.EndSessionURL(hint, o.URL+h.prefix()+"/logout/return", t.state)
 	if err != nil {

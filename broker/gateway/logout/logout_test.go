@@ -210,6 +210,30 @@ func providerAway(t *testing.T) {
 	if res.StatusCode != http.StatusOK || w.alive(t, id) || b.Cookies["__Host-Http-ic"] != nil {
 		t.Errorf("%d %+v", res.StatusCode, got)
 	}
+	// Where not even its metadata come, nobody is sent there, and told so.
+	w.idp.Heal()
+	b, form := w.tab(t), w.tab(t)
+	for _, endpoint := range []string{openid.PathRevoke, openid.PathLogout, openid.PathDiscovery} {
+		w.idp.Break(endpoint, providertest.Status(http.StatusServiceUnavailable, 0))
+	}
+	w.doubt(t)
+	res = b.Do("POST", "/bff/logout", "", append(script, bff.HeaderCSRF+": "+b.csrf(t))...)
+	must(t, json.NewDecoder(res.Body).Decode(&got))
+	if res.StatusCode != http.StatusOK || got.LogoutURL != "" || got.ProviderSession != "unknown" || b.Cookies["__Host-Http-ic"] != nil {
+		t.Errorf("%d %+v", res.StatusCode, got)
+	}
+	res = form.Do("POST", "/bff/logout", "csrf_token="+form.csrf(t), append(navigate, "Origin: https://icom.test")...)
+	if text, err := io.ReadAll(res.Body); err != nil || res.StatusCode != http.StatusOK || !strings.Contains(string(text), "may still be signed in") {
+		t.Errorf("%d %s %v", res.StatusCode, text, err)
+	}
+}
+
+// doubt lets a call fail, so that nobody goes by what was heard before.
+func (w *world) doubt(t *testing.T) {
+	t.Helper()
+	if err := w.Provider.Revoke(t.Context(), secret.FromString("x")); err == nil {
+		t.Fatal("it answers")
+	}
 }
 
 // forcedLogout: no other site can log a user out.

@@ -92,6 +92,11 @@ func (p *Pages) Problem(w http.ResponseWriter, r *http.Request, status int, code
 	p.write(w, r, status, "problem.html", map[string]any{"Code": code, "Back": back, "Again": status >= http.StatusInternalServerError})
 }
 
+// NoLogin says that nobody can log in now, and that who is logged in is not concerned.
+func (p *Pages) NoLogin(w http.ResponseWriter, r *http.Request, code, again string) {
+	p.write(w, r, http.StatusServiceUnavailable, "nologin.html", map[string]any{"Code": code, "Again": again})
+}
+
 // Refused says why a page is not shown: not allowed, not there, or not now. code is for who is asked for help.
 func (p *Pages) Refused(w http.ResponseWriter, r *http.Request, status int, code string) {
 	p.write(w, r, status, "refused.html", map[string]any{

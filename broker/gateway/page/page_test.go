@@ -38,6 +38,11 @@ func TestPagesSpeakTwoLanguages(t *testing.T) {
 		t.Errorf("%d\n%s", w.Code, body)
 	}
 	w = httptest.NewRecorder()
+	p.NoLogin(w, get("de"), "provider_unavailable", "/bff/login?a=1&b=2")
+	if body := w.Body.String(); w.Code != http.StatusServiceUnavailable || !strings.Contains(body, "kann weiterarbeiten") || !strings.Contains(body, `href="/bff/login?a=1&amp;b=2"`) {
+		t.Errorf("%d\n%s", w.Code, body)
+	}
+	w = httptest.NewRecorder()
 	p.LoggedOut(w, get("en"), "/", true)
 	if body := w.Body.String(); !strings.Contains(body, "may still be signed in") {
 		t.Error(body)

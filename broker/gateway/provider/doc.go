@@ -28,5 +28,6 @@
 //
 // A provider whose metadata names another issuer ends the start. One that cannot be reached does not:
 // [Provider.Run] goes on asking, logins are fault.Unavailable until it answers, and sessions that exist need
-// it for nothing before their access token ends.
+// it for nothing before their access token ends. Whether it answers now [Provider.Answers] says, before a browser is
+// sent to it.
 package provider

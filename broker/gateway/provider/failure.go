@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,6 +48,19 @@ func (o Outcome) String() string {
 	return [...]string{"misconfigured", "ended", "transient", "unknown"}[o]
 }
 
+// ReasonAway is that of a call that the provider did not answer, or said that it cannot now.
+const ReasonAway = "PROVIDER_UNAVAILABLE"
+
+// Away reports whether err says that the provider does not answer: there is nothing that the user, or we, could do about
+// it but wait.
+func Away(err error) bool {
+	switch fault.From(err).Reason {
+	case ReasonAway, ReasonUnknown, reasonKeys:
+		return err != nil
+	}
+	return false
+}
+
 // The reasons by which an error tells its outcome.
 const (
 	ReasonEnded   = "PROVIDER_SESSION_ENDED"
@@ -77,9 +89,6 @@ func failed(err error) error {
 	}
 	if _, ok := errors.AsType[*lostError](err); ok {
 		return fault.New(fault.Unavailable, ReasonUnknown, "the login provider's answer was lost").Because(err)
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fault.New(fault.Timeout, "", "the login provider does not answer in time").Because(err)
 	}
 	return unavailable(err)
 }

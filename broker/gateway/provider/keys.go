@@ -25,6 +25,9 @@ const (
 	maxKeys = 64
 )
 
+// reasonKeys is that of a token that cannot be verified now.
+const reasonKeys = "PROVIDER_KEYS"
+
 // keys is the provider's JWK set. go-oidc has one too, which fetches for every signature that it cannot
 // verify: whoever sends nonsense to the logout endpoint would have us flood the provider. Here one fetch is
 // under way at a time, and a kid that is unknown, or a signature that is bad, sets off at most one in an
@@ -89,7 +92,7 @@ func (k *keys) find(ctx context.Context, h jose.Header) (*jose.JSONWebKey, error
 		return key, nil
 	}
 	if k.failure != nil || k.fetched.IsZero() {
-		return nil, fault.New(fault.Unavailable, "PROVIDER_KEYS", "the login provider's keys cannot be fetched").Because(k.failure)
+		return nil, fault.New(fault.Unavailable, reasonKeys, "the login provider's keys cannot be fetched").Because(k.failure)
 	}
 	return nil, errors.New("no such key")
 }

@@ -111,7 +111,7 @@ func (m *Metadata) algorithms(cfg Config) []string {
 
 // discover fetches the metadata and makes ready what stands on them.
 func (p *Provider) discover(ctx context.Context) (*ready, error) {
-	address := strings.TrimSuffix(p.cfg.Issuer, "/") + "/.well-known/openid-configuration"
+	address := p.metadataURL()
 	got, err := p.get(ctx, address)
 	if err != nil {
 		return nil, err
@@ -131,8 +131,15 @@ func (p *Provider) discover(ctx context.Context) (*ready, error) {
 	return &ready{Metadata: m, keys: k, method: method}, nil
 }
 
+// metadataURL is where OpenID Connect Discovery 1.0, section 4 puts them.
+func (p *Provider) metadataURL() string {
+	return strings.TrimSuffix(p.cfg.Issuer, "/") + "/.well-known/openid-configuration"
+}
+
 func unavailable(cause error) *fault.Error {
-	return fault.New(fault.Unavailable, "PROVIDER_UNREACHABLE", "the login provider does not answer").Because(cause)
+	e := fault.New(fault.Unavailable, ReasonAway, "the login provider does not answer").Because(cause)
+	e.RetryAfter = heardLife
+	return e
 }
 
 // final reports whether asking the provider again will not help.

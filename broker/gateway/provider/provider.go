@@ -16,6 +16,7 @@ type Provider struct {
 	// lastNonce is for proofs of possession (RFC 9449, section 8.2).
 	lastNonce atomic.Pointer[string]
 	replayed  *replays
+	pulse     *pulse
 }
 
 // Open asks the provider who it is. Another issuer, or one that cannot do what we need, is an error; one that

@@ -95,9 +95,11 @@ func (p *Provider) do(req *http.Request) (answer, error) {
 	req.Header.Set("Accept", "application/json")
 	resp, err := p.http.Do(req.WithContext(ctx))
 	if err != nil {
+		p.listen(req.URL, 0)
 		return answer{}, lost(sent.Load(), err)
 	}
 	defer resp.Body.Close()
+	p.listen(req.URL, resp.StatusCode)
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err == nil && len(body) > maxAnswer {
 		err = errors.New("the answer is larger than 1 MiB")

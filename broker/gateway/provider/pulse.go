@@ -1,0 +1,126 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker/fault"
+)
+
+const (
+	// heardLife is for how long an answer speaks for the provider: a login within it asks nothing.
+	heardLife = 5 * time.Second
+	// silentLife is for how long its silence does, and so how long one that is back is thought to be away.
+	silentLife = 2 * time.Second
+	// askTimeout is how long a person waits to be told.
+	askTimeout = 1500 * time.Millisecond
+)
+
+// Answers returns nil where a browser that is sent to the provider now meets it there, and fault.Unavailable where it
+// would meet nobody, or the error page of a proxy, with no way back to us.
+//
+// Every call from behind is listened to; only when none was answered for five seconds is the provider asked, once for all
+// who want to know. It is asked for its metadata, at the issuer's own address: browsers go there too, and an
+// authorization endpoint elsewhere need not be in our reach.
+func (p *Provider) Answers(ctx context.Context) error {
+	if _, err := p.ready(); err != nil {
+		return err
+	}
+	return p.pulse.check(ctx)
+}
+
+// ask is the question of [Provider.Answers].
+func (p *Provider) ask(ctx context.Context) error {
+	address := p.metadataURL()
+	got, err := p.get(ctx, address)
+	if err == nil && got.status >= http.StatusInternalServerError {
+		err = unavailable(fmt.Errorf("%s answered %d", address, got.status))
+	}
+	return err
+}
+
+// listen takes note of what became of a call: status is zero where no answer came.
+func (p *Provider) listen(to *url.URL, status int) {
+	if to.Host == p.pulse.host {
+		p.pulse.note(status != 0 && status < http.StatusInternalServerError)
+	}
+}
+
+// pulse is whether the provider answers, as far as we have heard.
+type pulse struct {
+	host string // of the issuer
+	ask  func(context.Context) error
+	now  func() time.Time
+
+	mu     sync.Mutex
+	heard  time.Time // of the last answer; zero where a call has failed since
+	failed error     // of the last question; nil where an answer came since
+	asked  time.Time
+	flight chan struct{} // closed when the question under way is answered, or not
+}
+
+func newPulse(issuer string, ask func(context.Context) error, now func() time.Time) *pulse {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		u = &url.URL{} // Config.check has said so
+	}
+	return &pulse{host: u.Host, ask: ask, now: now}
+}
+
+// note believes an answer. A call that failed alone is a doubt: it may be the call's own fault, so the next who wants to
+// know asks.
+func (p *pulse) note(answered bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.heard = (time.Time{}); answered {
+		p.heard, p.failed = p.now(), nil
+	}
+}
+
+func (p *pulse) check(ctx context.Context) error {
+	flight, err := p.look()
+	if flight == nil {
+		return err
+	}
+	select {
+	case <-flight:
+	case <-ctx.Done():
+		return fault.New(fault.Timeout, "", "the caller left while the login provider was asked").Because(ctx.Err())
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failed
+}
+
+// look returns the question that will tell, or nil and what is known. The question belongs to nobody who waits for it: one
+// who leaves takes it from no other.
+func (p *pulse) look() (<-chan struct{}, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	switch {
+	case !p.heard.IsZero() && now.Sub(p.heard) < heardLife:
+		return nil, nil
+	case p.failed != nil && now.Sub(p.asked) < silentLife:
+		return nil, p.failed
+	}
+	if p.flight == nil {
+		p.flight = make(chan struct{})
+		go p.question(p.flight)
+	}
+	return p.flight, nil
+}
+
+func (p *pulse) question(flight chan<- struct{}) {
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	err := p.ask(ctx)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.flight, p.failed, p.asked = nil, err, p.now()
+	close(flight)
+}

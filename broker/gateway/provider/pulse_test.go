@@ -1,0 +1,109 @@
+package provider_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker/embedded/openid"
+	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/gateway/provider"
+	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
+)
+
+// asked is how often s was asked for its metadata.
+func asked(s *providertest.Server) int { return len(s.Calls(openid.PathDiscovery)) }
+
+// TestAnswers: what the provider said speaks for it for five seconds; then it is asked, once for all who wait.
+func TestAnswers(t *testing.T) {
+	s, now := server(t, nil), newClock()
+	p := open(t, s, func(c *provider.Config) { c.Now = now.Now })
+	for range 3 {
+		if err := p.Answers(t.Context()); err != nil || asked(s) != 1 {
+			t.Fatalf("it was heard a moment ago: %v, asked %d times", err, asked(s))
+		}
+	}
+	now.Add(6 * time.Second)
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			if err := p.Answers(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if asked(s) != 2 {
+		t.Errorf("50 want to know: asked %d times, want 1", asked(s)-1)
+	}
+}
+
+// TestSilence is told within the time that a person waits, to each who comes in the next two seconds at once; one that is
+// back is found by itself.
+func TestSilence(t *testing.T) {
+	for name, f := range map[string]providertest.Fault{
+		"hung": providertest.Hang(), "cut": providertest.Lost(), "a proxy's 503": providertest.Status(503, 0),
+	} {
+		s, now := server(t, nil), newClock()
+		p := open(t, s, func(c *provider.Config) { c.Now = now.Now })
+		now.Add(6 * time.Second)
+		s.Break(openid.PathDiscovery, f)
+		began := time.Now()
+		err := p.Answers(deadline(t))
+		if fault.KindOf(err) != fault.Unavailable || !provider.Away(err) || fault.From(err).RetryAfter == 0 || time.Since(began) > 10*time.Second {
+			t.Errorf("%s, %v: %v", name, time.Since(began), err)
+		}
+		before := asked(s)
+		if again := p.Answers(t.Context()); again == nil || asked(s) != before {
+			t.Errorf("%s, at once again: %v, asked %d times", name, again, asked(s)-before)
+		}
+		s.Heal()
+		now.Add(3 * time.Second)
+		if err := p.Answers(deadline(t)); err != nil {
+			t.Errorf("%s, and back: %v", name, err)
+		}
+	}
+}
+
+// TestDoubt: a call that fails is no proof, but a reason to ask; one that is answered ends the silence.
+func TestDoubt(t *testing.T) {
+	s, now := server(t, nil), newClock()
+	p := open(t, s, func(c *provider.Config) { c.Now = now.Now })
+	tokens, claims := login(t, s, p)
+	s.Break(openid.PathToken, providertest.Status(500, 0))
+	if _, _, err := p.Refresh(t.Context(), tokens.Refresh, claims); err == nil {
+		t.Fatal("refreshed")
+	}
+	if err := p.Answers(t.Context()); err != nil || asked(s) != 2 {
+		t.Errorf("a token endpoint that fails: %v, asked %d times", err, asked(s))
+	}
+	s.Break(openid.PathDiscovery, providertest.Status(503, 0))
+	now.Add(6 * time.Second)
+	if err := p.Answers(t.Context()); err == nil {
+		t.Error("it answers")
+	}
+	s.Break(openid.PathToken, nil)
+	if _, _, err := p.Refresh(t.Context(), tokens.Refresh, claims); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Answers(t.Context()); err != nil {
+		t.Errorf("it gave tokens a moment ago: %v", err)
+	}
+}
+
+// TestImpatience: who leaves takes the question from nobody.
+func TestImpatience(t *testing.T) {
+	s, now := server(t, nil), newClock()
+	p := open(t, s, func(c *provider.Config) { c.Now = now.Now })
+	now.Add(6 * time.Second)
+	s.Break(openid.PathDiscovery, providertest.Slow(100*time.Millisecond))
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	if err := p.Answers(left); fault.KindOf(err) != fault.Timeout {
+		t.Errorf("who left: %v", err)
+	}
+	if err := p.Answers(deadline(t)); err != nil || asked(s) != 2 {
+		t.Errorf("who stayed: %v, asked %d times", err, asked(s)-1)
+	}
+}
