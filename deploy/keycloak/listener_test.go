@@ -4,16 +4,19 @@ import (
 	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"testing"
+
+	"github.com/intercom-broker/intercom/deploy/stack"
 )
 
 // serve starts a server that Keycloak trusts.
-func (w *world) serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
+func serve(t *testing.T, k *stack.KeycloakServer, handler http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	must(t, w.keycloak.Authority.Issue(cert, key, "127.0.0.1"))
+	must(t, k.Authority.Issue(cert, key, "127.0.0.1"))
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	must(t, err)
 	s := httptest.NewUnstartedServer(handler)
@@ -21,4 +24,27 @@ func (w *world) serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	return s
+}
+
+// listener returns the address of a back-channel listener that keeps what it is told.
+func listener(t *testing.T, k *stack.KeycloakServer, told func(token string)) string {
+	t.Helper()
+	return serve(t, k, func(_ http.ResponseWriter, r *http.Request) { told(r.FormValue("logout_token")) }).URL
+}
+
+// backchannel tells the gateways what Keycloak would.
+func (w *world) backchannel(t *testing.T, token string) answer {
+	t.Helper()
+	return w.person(t).do(http.MethodPost, "/bff/backchannel-logout", url.Values{"logout_token": {token}}, nil)
+}
+
+// sessions returns the ids of a user's sessions at Keycloak.
+func (w *world) sessions(t *testing.T, user string) (ids []string) {
+	t.Helper()
+	var found []struct{ ID string }
+	w.keycloak.Call(t, http.MethodGet, w.realm+"/users/"+w.userID(t, user)+"/sessions", nil, &found)
+	for _, s := range found {
+		ids = append(ids, s.ID)
+	}
+	return ids
 }

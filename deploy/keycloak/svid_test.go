@@ -65,7 +65,7 @@ func (w *world) trustDomain(t *testing.T) {
 	t.Helper()
 	text, err := os.ReadFile("spiffe.json")
 	must(t, err)
-	bundle := w.serve(t, func(rw http.ResponseWriter, _ *http.Request) {
+	bundle := serve(t, w.keycloak, func(rw http.ResponseWriter, _ *http.Request) {
 		text, err := w.Broker.Domain.Bundle().Marshal()
 		if err != nil {
 			http.Error(rw, err.Error(), http.StatusInternalServerError)

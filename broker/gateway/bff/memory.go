@@ -80,6 +80,18 @@ func (m *memory) token(now time.Time, key tokenKey) (secret.Value, bool) {
 	return held.token, ok && now.Add(early).Before(held.end)
 }
 
+// last returns a token that is held, to its very end.
+func (m *memory) last(now time.Time, key tokenKey) (secret.Value, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d := m.of[key.session]
+	if d == nil {
+		return secret.Value{}, false
+	}
+	held, ok := d.kept[key]
+	return held.token, ok && now.Before(held.end)
+}
+
 // left is how long a token that is held is good for.
 func (m *memory) left(now time.Time, key tokenKey) time.Duration {
 	m.mu.Lock()

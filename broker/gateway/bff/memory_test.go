@@ -74,6 +74,29 @@ func TestProviderAway(t *testing.T) {
 	}
 }
 
+// TestServedUntilTheTokenEnds: a token is renewed half a minute before its end; where nobody gives another, it serves to
+// the end. One that is refused for good is not used any more.
+func TestServedUntilTheTokenEnds(t *testing.T) {
+	w := newWorld(t, func(c *openid.Config) { c.AccessLife = 20 * time.Second })
+	b := w.alice(t)
+	if res := b.fetch(http.MethodGet, "/traded/1"); res.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s", res.StatusCode, res.text)
+	}
+	w.idp.Break("/token", providertest.Status(http.StatusServiceUnavailable, 0))
+	if res := b.fetch(http.MethodGet, "/traded/1"); res.StatusCode != http.StatusOK {
+		t.Errorf("a token that is good: %d %s", res.StatusCode, res.text)
+	}
+	w.later(21 * time.Second)
+	if res := b.fetch(http.MethodGet, "/traded/1"); res.StatusCode != http.StatusServiceUnavailable || res.code() != "provider_unavailable" {
+		t.Errorf("a token that has ended: %d %s", res.StatusCode, res.text)
+	}
+	w.later(0)
+	w.idp.Break("/token", providertest.Refuse(http.StatusForbidden, "access_denied", "no"))
+	if res := b.fetch(http.MethodGet, "/traded/1"); res.StatusCode != http.StatusBadGateway {
+		t.Errorf("another is refused: %d %s", res.StatusCode, res.text)
+	}
+}
+
 // TestGroupsAreThoseOfNow: a refresh brings the groups that the user is in now, and takes those that are gone.
 func TestGroupsAreThoseOfNow(t *testing.T) {
 	w := newWorld(t)

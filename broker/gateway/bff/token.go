@@ -180,7 +180,7 @@ func (v *visit) exchanged(ctx context.Context, audience string, scope []string) 
 
 func (v *visit) exchange(ctx context.Context, key tokenKey, audience string, scope []string) (secret.Value, error) {
 	who := *v.who
-	return v.memory.trade(ctx, v.now(), key, func(ctx context.Context) (secret.Value, time.Time, error) {
+	return v.trade(ctx, key, func(ctx context.Context) (secret.Value, time.Time, error) {
 		holder := v.Provider.Holding(who.Tokens.Key)
 		got, err := holder.Exchange(ctx, who.Tokens.Access, audience, scope...)
 		if fault.From(err).Reason == provider.ReasonExchangeOrEnded {
@@ -197,6 +197,27 @@ func (v *visit) exchange(ctx context.Context, key tokenKey, audience string, sco
 		}
 		return got.Token, got.Expiry, nil
 	})
+}
+
+// trade gets a token that is not held for long any more. Where nobody gives one now, that one serves to its end.
+func (v *visit) trade(ctx context.Context, key tokenKey, get func(context.Context) (secret.Value, time.Time, error)) (secret.Value, error) {
+	token, err := v.memory.trade(ctx, v.now(), key, get)
+	if err != nil && notNow(err) {
+		if held, ok := v.memory.last(v.now(), key); ok {
+			return held, nil
+		}
+	}
+	return token, err
+}
+
+// notNow reports whether err says that nobody answered, and not that they refused.
+func notNow(err error) bool {
+	e := fault.From(err)
+	switch e.Kind {
+	case fault.Unavailable, fault.Timeout, fault.Overloaded:
+		return e.Reason != ReasonToken
+	}
+	return false
 }
 
 // lately is for how long a success speaks for itself: a session that was refreshed has not ended, and a service
@@ -258,7 +279,7 @@ func (v *visit) mint(ctx context.Context, key tokenKey, audience string) (secret
 	if err != nil {
 		return secret.Value{}, err
 	}
-	return v.memory.trade(ctx, v.now(), key, func(ctx context.Context) (secret.Value, time.Time, error) {
+	return v.trade(ctx, key, func(ctx context.Context) (secret.Value, time.Time, error) {
 		token, end, err := v.minter.Mint(ctx, audience, subject)
 		if err != nil {
 			err = refusedTrade(err)

@@ -2,7 +2,7 @@ package provider
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"net/http"
 	"net/url"
 	"sync"
@@ -35,10 +35,23 @@ func (p *Provider) Answers(ctx context.Context) error {
 
 // ask is the question of [Provider.Answers].
 func (p *Provider) ask(ctx context.Context) error {
-	address := p.metadataURL()
-	got, err := p.get(ctx, address)
+	got, err := p.get(ctx, p.metadataURL())
 	if err == nil && got.status >= http.StatusInternalServerError {
-		err = unavailable(fmt.Errorf("%s answered %d", address, got.status))
+		err = unavailable(got.refusal())
+	}
+	return err
+}
+
+// beforeCall is asked before a call that waits for its answer. Where the call before it failed, the provider is asked first:
+// if it is silent, nothing was sent that could be lost, and nobody waited for long. Of one that says that it cannot now the
+// call finds out as fast.
+func (p *Provider) beforeCall(ctx context.Context) error {
+	if !p.pulse.doubted() {
+		return nil
+	}
+	err := p.pulse.check(ctx)
+	if _, said := errors.AsType[*RefusedError](err); said {
+		return nil
 	}
 	return err
 }
@@ -57,7 +70,8 @@ type pulse struct {
 	now  func() time.Time
 
 	mu     sync.Mutex
-	heard  time.Time // of the last answer; zero where a call has failed since
+	heard  time.Time // of the last answer
+	doubt  bool      // a call has failed since
 	failed error     // of the last question; nil where an answer came since
 	asked  time.Time
 	flight chan struct{} // closed when the question under way is answered, or not
@@ -76,9 +90,15 @@ func newPulse(issuer string, ask func(context.Context) error, now func() time.Ti
 func (p *pulse) note(answered bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.heard = (time.Time{}); answered {
+	if p.doubt = !answered; answered {
 		p.heard, p.failed = p.now(), nil
 	}
+}
+
+func (p *pulse) doubted() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.doubt
 }
 
 func (p *pulse) check(ctx context.Context) error {
@@ -103,7 +123,7 @@ func (p *pulse) look() (<-chan struct{}, error) {
 	defer p.mu.Unlock()
 	now := p.now()
 	switch {
-	case !p.heard.IsZero() && now.Sub(p.heard) < heardLife:
+	case !p.doubt && now.Sub(p.heard) < heardLife:
 		return nil, nil
 	case p.failed != nil && now.Sub(p.asked) < silentLife:
 		return nil, p.failed

@@ -92,6 +92,33 @@ func TestDoubt(t *testing.T) {
 	}
 }
 
+// TestNoCallIntoSilence: after the first call that fails, nobody waits for the timeout of another while the provider is
+// away, and none is lost when it is back.
+func TestNoCallIntoSilence(t *testing.T) {
+	s, now := server(t, nil), newClock()
+	p := open(t, s, func(c *provider.Config) { c.Now, c.Timeout = now.Now, 3*time.Second })
+	tokens, claims := login(t, s, p)
+	for _, endpoint := range []string{openid.PathToken, openid.PathDiscovery} {
+		s.Break(endpoint, providertest.Hang())
+	}
+	if _, _, err := p.Refresh(t.Context(), tokens.Refresh, claims); provider.OutcomeOf(err) != provider.Unknown {
+		t.Fatalf("the first: %v", err)
+	}
+	for range 20 {
+		if _, _, err := p.Refresh(t.Context(), tokens.Refresh, claims); provider.OutcomeOf(err) != provider.Transient || !provider.Away(err) {
+			t.Fatalf("another: %v", err)
+		}
+	}
+	if n := s.Grants("refresh_token"); n != 1 {
+		t.Errorf("%d calls", n)
+	}
+	s.Heal()
+	now.Add(3 * time.Second)
+	if _, _, err := p.Refresh(t.Context(), tokens.Refresh, claims); err != nil {
+		t.Errorf("it is back: %v", err)
+	}
+}
+
 // TestImpatience: who leaves takes the question from nobody.
 func TestImpatience(t *testing.T) {
 	s, now := server(t, nil), newClock()

@@ -69,6 +69,9 @@ func (p *Provider) post(ctx context.Context, r *ready, endpoint string, form url
 }
 
 func (p *Provider) postHeaded(ctx context.Context, r *ready, endpoint string, form url.Values, header http.Header) (answer, error) {
+	if err := p.beforeCall(ctx); err != nil {
+		return answer{}, err
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, nil)
 	if err != nil {
 		return answer{}, unavailable(err)

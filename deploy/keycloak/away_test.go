@@ -1,0 +1,106 @@
+package keycloak_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
+	"github.com/intercom-broker/intercom/deploy/stack"
+)
+
+// TestNobodyIsSentToADeadKeycloak: who wants to log in gets a page of ours while Keycloak hangs, and when it is gone; who is
+// logged in is served until the tokens end, and told to wait then; who logs out is told that there is another end to it.
+func TestNobodyIsSentToADeadKeycloak(t *testing.T) {
+	k := stack.StartKeycloak(t, stack.KeycloakOptions{})
+	told := make(chan string, 1)
+	w := newWorld(t, k, "dead", func(realm map[string]any) {
+		realm["accessTokenLifespan"] = 10
+		gatewayClient(realm)["attributes"].(map[string]any)["backchannel.logout.url"] = listener(t, k, func(token string) { told <- token })
+	})
+	w.Front.Lead(w.Gateways[0].Front) // which has alice's token for orders
+	alice, bob, gone := w.person(t), w.person(t), w.person(t)
+	gone.login("alice").claims(t)
+	sid := w.sessions(t, "alice")[0]
+	alice.login("alice").claims(t)
+	bob.login("bob")
+	k.Call(t, http.MethodDelete, "dead/sessions/"+sid, nil, nil)
+	token := <-told
+
+	must(t, k.Pause())
+	alice.fetch(http.MethodGet, "/orders/1").claims(t)
+	t.Run("a logout token is answered, whatever is to be cleaned up at Keycloak", func(t *testing.T) {
+		began := time.Now()
+		if res := w.backchannel(t, token); res.StatusCode != http.StatusOK || time.Since(began) > 2*time.Second {
+			t.Errorf("%s after %v", res.Status, time.Since(began))
+		}
+		if gone.state().Authenticated || !alice.state().Authenticated {
+			t.Error("not the one session that was meant")
+		}
+	})
+	t.Run("no login while it hangs", w.noLogin)
+	t.Run("a logout here", func(t *testing.T) {
+		res := bob.fetch(http.MethodPost, "/bff/logout", "X-CSRF-Token", bob.state().CSRF)
+		if res.StatusCode != http.StatusOK || !strings.Contains(res.text, `"provider_session":"unknown"`) || bob.state().Authenticated {
+			t.Errorf("%s %s", res.Status, res.text)
+		}
+	})
+	t.Run("until the tokens end", func(t *testing.T) { w.servedUntilTheEnd(t, alice) })
+	must(t, k.Resume())
+	t.Run("all works when it is back", func(t *testing.T) {
+		gatewaytest.Eventually(t, "alice goes on", func() bool { return alice.fetch(http.MethodGet, "/orders/1").StatusCode == http.StatusOK })
+		gatewaytest.Eventually(t, "a login begins", func() bool { return w.leadsTo(t) != "" })
+		bob.login("alice").claims(t)
+	})
+	k.Kill()
+	t.Run("no login when it is gone", w.noLogin)
+}
+
+// leadsTo returns where a login leads that begins now; empty where it is refused.
+func (w *world) leadsTo(t *testing.T) string {
+	t.Helper()
+	p := w.person(t)
+	p.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return p.navigate("/bff/login").Header.Get("Location")
+}
+
+// noLogin: the page comes within seconds, in two languages, and what is no page says so in its way.
+func (w *world) noLogin(t *testing.T) {
+	gatewaytest.Eventually(t, "nobody is sent there any more", func() bool { return w.leadsTo(t) == "" })
+	p := w.person(t)
+	for language, words := range map[string]string{"de-DE": "Der Anmeldedienst antwortet nicht", "en": "The sign-in service does not answer"} {
+		headers := navigation()
+		headers["Accept-Language"] = language
+		began := time.Now()
+		res := p.do(http.MethodGet, "/orders/1", nil, headers)
+		if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || !strings.Contains(res.text, words) || !strings.Contains(res.text, "return_to=%2Forders%2F1") {
+			t.Errorf("%s %v %s", res.Status, res.Header, res.text)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("after %v", took)
+		}
+	}
+	if res := p.navigate("/bff/silent?origin=" + url.QueryEscape(w.Origin())); res.StatusCode != http.StatusOK || !strings.Contains(res.text, "provider_unavailable") {
+		t.Errorf("in a frame: %s %s", res.Status, res.text)
+	}
+	if res := p.fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusUnauthorized || !strings.Contains(res.text, "login_required") {
+		t.Errorf("a script: %s %s", res.Status, res.text)
+	}
+}
+
+// servedUntilTheEnd: not an error before the tokens end, and after it one that says when to try again.
+func (w *world) servedUntilTheEnd(t *testing.T, alice *person) {
+	var res answer
+	gatewaytest.Eventually(t, "the tokens end", func() bool {
+		res = alice.fetch(http.MethodGet, "/orders/1")
+		return res.StatusCode != http.StatusOK
+	})
+	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || !strings.Contains(res.text, "provider_unavailable") {
+		t.Errorf("%s %v %s", res.Status, res.Header, res.text)
+	}
+	if !alice.state().Authenticated {
+		t.Error("alice was logged out")
+	}
+}
