@@ -169,13 +169,14 @@ func (m *Manager) attempt(ctx context.Context, s Session, r Refresher) (Session,
 		return m.refused(ctx, s, Error("session: the provider gave no refresh token"))
 	}
 	next, err := r(ctx, s)
-	switch {
-	case err == nil:
+	if err == nil {
 		m.forgive(s.Hash)
 		return m.keep(ctx, s, next)
-	case errors.Is(err, fault.InvalidGrant):
+	}
+	switch fault.KindOf(err) { // what r says; its causes have kinds too, which decide nothing
+	case fault.InvalidGrant:
 		return m.refused(ctx, s, err)
-	case errors.Is(err, fault.Timeout), errors.Is(err, context.DeadlineExceeded):
+	case fault.Timeout:
 		return m.unsure(ctx, s, r, err)
 	default:
 		return m.later(ctx, s, err)

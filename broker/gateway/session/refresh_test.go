@@ -34,6 +34,8 @@ var (
 	errLost   = fault.New(fault.Timeout, "", "no answer came")
 	errBusy   = fault.New(fault.Unavailable, "", "503")
 	errBroken = errors.New("connection refused")
+	// errDark is for what was never sent: that time ran out is its cause, and leaves nothing open.
+	errDark = fault.New(fault.Unavailable, "", "no connection").Because(fault.New(fault.Timeout, "", "dial").Because(context.DeadlineExceeded))
 )
 
 // testOutcomes: what the provider says decides, and nothing else: an outage ends no session.
@@ -41,7 +43,7 @@ func testOutcomes(t *testing.T) {
 	bubble(t, func(w world) {
 		m := w.manager(session.Config{})
 		id, _ := w.login(m)
-		p := &failing{errs: []error{errBusy, errBroken, errBusy, errBroken}}
+		p := &failing{errs: []error{errDark, errBroken, errBusy, errDark}}
 		w.pass(50 * time.Minute) // past 80 %: in the background, and the token still serves
 		for range 4 {
 			if s, err := m.Fresh(w.Context(), w.wantLiving(m, id), p.Refresh); err != nil || s.Tokens.Generation != 1 {
