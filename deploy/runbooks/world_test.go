@@ -1,0 +1,192 @@
+package runbooks_test
+
+import (
+	"cmp"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/intercom-broker/intercom/broker/embedded/openid"
+	"github.com/intercom-broker/intercom/broker/gateway"
+	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
+	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
+	"github.com/intercom-broker/intercom/broker/kv"
+	"github.com/intercom-broker/intercom/broker/secret"
+	"github.com/intercom-broker/intercom/broker/strict"
+	"github.com/intercom-broker/intercom/deploy/stack"
+)
+
+func TestMain(m *testing.M) { stack.Main(m) }
+
+// host is the origin's: a name that also a command finds which runs beside the test.
+const host = "localhost"
+
+const policyCSV = `p, group:staff, call, service/orders/**, allow
+p, group:staff, call, service/files/**, allow
+p, group:staff, exchange, audience/orders, allow
+`
+
+// files gets the provider's own tokens, orders those that the broker mints, news none: it is for everybody.
+const services = `  orders: { upstream: { url: %[1]q, dial: [127.0.0.0/8] }, token: { bind: none }, match: "/orders/**" }
+  files: { upstream: { url: %[1]q, dial: [127.0.0.0/8] }, token: { bind: none }, user: { exchange: { audience: files } }, match: "/files/**" }
+  news: { upstream: { url: %[1]q, dial: [127.0.0.0/8] }, token: { bind: none }, user: none, match: "/news/**", require: { login: false } }
+`
+
+// world is two gateways on one Redis.
+type world struct {
+	*gatewaytest.World
+	store    gateway.Sessions
+	keycloak *stack.KeycloakServer
+	realm    string
+	idp      *providertest.Server
+	log      *journal
+	logged   int
+}
+
+func start(t *testing.T, w *world, store gateway.Sessions, authority *stack.Authority, provider func(*gatewaytest.World) gateway.Provider) *world {
+	t.Helper()
+	upstream := httptest.NewServer(http.HandlerFunc(claimsOf))
+	t.Cleanup(upstream.Close)
+	w.log, w.store = &journal{}, store
+	w.World = gatewaytest.Start(t, gatewaytest.Options{
+		Hosts: []string{host}, Replicas: 2, Authority: authority, Policy: policyCSV, Services: fmt.Sprintf(services, upstream.URL),
+		Provider: provider, Log: w.log,
+		Change: func(c *gateway.Config) { c.Sessions = w.sessions(t, c) },
+	})
+	return w
+}
+
+// sessions are where the test says, sealed with the key in a file that it may change.
+func (w *world) sessions(t *testing.T, c *gateway.Config) gateway.Sessions {
+	t.Helper()
+	s := w.store
+	sealing := strings.TrimSuffix(c.Listen.Cert, "tls.pem") + "sealing" // which the world wrote
+	s.Keys = []strict.Ref{{Scheme: "file", Name: sealing}}
+	return s
+}
+
+// one is a single Redis.
+func one(r *stack.RedisServer) gateway.Sessions {
+	return gateway.Sessions{Redis: &kv.Config{Addresses: []string{r.Addr}}}
+}
+
+// atKeycloak has the realm of deploy/keycloak, under a name of the test's own.
+func atKeycloak(t *testing.T, k *stack.KeycloakServer, realm string, store gateway.Sessions, change func(map[string]any)) *world {
+	t.Helper()
+	w := &world{keycloak: k, realm: realm}
+	return start(t, w, store, k.Authority, func(g *gatewaytest.World) gateway.Provider {
+		w.World = g
+		w.makeRealm(t, change)
+		g.Write(t, "client-secret", "s3cret")
+		return gateway.Provider{
+			Issuer: w.issuer(), ClientID: "intercom-gateway", CA: k.CACert, Secret: strict.Ref{Scheme: "file", Name: g.Path("client-secret")},
+		}
+	})
+}
+
+// issuer is Keycloak under the origin's name, and so on its site.
+func (w *world) issuer() string {
+	return strings.Replace(w.keycloak.Issuer(w.realm), "127.0.0.1", host, 1)
+}
+
+func (w *world) makeRealm(t *testing.T, change func(map[string]any)) {
+	t.Helper()
+	text, err := os.ReadFile("../keycloak/realm.json")
+	must(t, err)
+	var realm map[string]any
+	named := strings.NewReplacer("https://icom.example.org", w.Origin(), "**replace**", "s3cret").Replace(string(text))
+	must(t, json.Unmarshal([]byte(named), &realm))
+	realm["realm"] = w.realm
+	realm["users"] = []any{map[string]any{
+		"username": "alice", "enabled": true, "email": "alice@example.test", "emailVerified": true, "firstName": "Alice", "lastName": "Example",
+		"groups": []string{"/staff"}, "credentials": []map[string]any{{"type": "password", "value": "alice", "temporary": false}},
+	}}
+	if change != nil {
+		change(realm)
+	}
+	w.keycloak.Call(t, http.MethodPost, "", realm, nil)
+}
+
+// atOurs has a provider of ours, whose clock and keys a test may turn.
+func atOurs(t *testing.T, store gateway.Sessions, cfg openid.Config) *world {
+	t.Helper()
+	w := &world{}
+	return start(t, w, store, nil, func(g *gatewaytest.World) gateway.Provider {
+		cfg.HTTP = &http.Client{Transport: g.Transport(t)}
+		cfg.Resources = []string{"files"}
+		cfg.Clients = []openid.Client{{
+			ID: "gateway", Secret: secret.FromString("s3cret"), Audiences: []string{gatewaytest.Audience, "files"},
+			RedirectURIs: []string{g.Origin() + "/bff/callback"}, PostLogoutRedirectURIs: []string{g.Origin() + "/bff/logout/return"},
+			BackchannelLogoutURI: g.Origin() + "/bff/backchannel-logout",
+		}}
+		w.idp = providertest.New(t, cfg)
+		g.Write(t, "client-secret", "s3cret")
+		g.Write(t, "idp.pem", certificateOf(t, w.idp))
+		return gateway.Provider{
+			Issuer: w.idp.Issuer(), ClientID: "gateway", CA: g.Path("idp.pem"), Scopes: []string{"groups"},
+			Secret: strict.Ref{Scheme: "file", Name: g.Path("client-secret")},
+		}
+	})
+}
+
+func certificateOf(t *testing.T, idp *providertest.Server) string {
+	t.Helper()
+	res, err := idp.Client().Get(idp.Issuer() + openid.PathDiscovery)
+	must(t, err)
+	defer res.Body.Close()
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: res.TLS.PeerCertificates[0].Raw}))
+}
+
+// claimsOf is the services: they say what the token says that they got.
+func claimsOf(w http.ResponseWriter, r *http.Request) {
+	claims := jwt.MapClaims{}
+	if raw, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		if _, _, err := jwt.NewParser().ParseUnverified(raw, claims); err != nil {
+			http.Error(w, err.Error(), http.StatusUnauthorized)
+			return
+		}
+	}
+	_ = json.NewEncoder(w).Encode(claims)
+}
+
+// admin asks the first gateway's admin door.
+func (w *world) admin(t *testing.T, s *seen, path string) string {
+	t.Helper()
+	res, err := http.Get("http://" + w.Gateways[0].Admin + path) //nolint:noctx // a test's
+	must(t, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	must(t, err)
+	if path == "/metrics" {
+		for line := range strings.Lines(string(text)) {
+			s.add("/metrics", line)
+		}
+		return string(text)
+	}
+	s.add(path, fmt.Sprint(res.StatusCode), string(text))
+	return string(text)
+}
+
+// logs adds what was logged since it was asked last.
+func (w *world) logs(s *seen) {
+	lines, now := w.log.since(w.logged)
+	w.logged = now
+	for _, line := range lines {
+		s.add("log", cmp.Or(line, "-"))
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
