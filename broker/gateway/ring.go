@@ -14,7 +14,8 @@ import (
 const keyPoll = 5 * time.Second
 
 // followKeys keeps the ring what the references of the file say, until ctx ends. Keys that cannot be had
-// change nothing: nobody is logged out by a broker that is away.
+// change nothing: nobody is logged out by a broker that is away. What a key sealed that is gone ends at all
+// gateways at once: it is not served from memory either.
 func (p *parts) followKeys(ctx context.Context) error {
 	if p.ring == nil {
 		return nil
@@ -47,5 +48,6 @@ func (p *parts) reloadKeys(ctx context.Context) {
 	}
 	p.keys = keys
 	p.vouch.set(keys)
+	p.sessions.Reread()
 	p.log().InfoContext(ctx, "other sealing keys are in force", "keys", len(keys))
 }

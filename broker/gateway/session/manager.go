@@ -207,6 +207,13 @@ func (m *Manager) judge(ctx context.Context, s *Session) (*Session, error) {
 	return nil, &e
 }
 
+// Reread forgets what is in memory, so that each session is asked for once more, by the next request and for those who
+// watch it. It is for other sealing keys: what they do not open is no session any more, at no gateway.
+func (m *Manager) Reread() {
+	m.cache.drop(nil)
+	m.watchers.wake(nil)
+}
+
 // dropped is for what this process changed itself: it must not wait for the news of its own deeds.
 func (m *Manager) dropped(h Hash) {
 	m.cache.drop([]Hash{h})
