@@ -18,7 +18,7 @@ func (w *world) file(t *testing.T) string {
 listen: { address: "127.0.0.1:0", cert: tls.pem, key: tls.key }
 origins: [{ url: %q }]
 provider: { issuer: %q, client_id: %q, ca: %q, secret: "file:client-secret" }
-sessions: { redis: { addresses: [%q] }, keys: ["file:sealing"] }
+sessions: { redis: { addresses: [%q] }, keys: ["file:audit0.keys"] }
 identity: { socket: %q }
 brokers: { id: %q, mesh: [%q], egress: [%q], audience: intercom }
 services: %q

@@ -120,10 +120,10 @@ func (j *journal) since(n int) (lines []string, now int) {
 // TestQuotes: a page that quotes what was not seen is found out.
 func TestQuotes(t *testing.T) {
 	for quoted, want := range map[string]bool{
-		"503 session_store_unavailable":  true,
+		"503 session_store_unavailable": true,
 		"fetch … session_store … After": true,
-		"After … fetch":                  false,
-		"504":                            false,
+		"After … fetch":                 false,
+		"504":                           false,
 	} {
 		if got := quotes(quoted, "fetch /x: 503 session_store_unavailable, Retry-After: 1"); got != want {
 			t.Errorf("%q: %t", quoted, got)

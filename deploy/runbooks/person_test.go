@@ -20,9 +20,16 @@ type person struct {
 	t    *testing.T
 	w    *world
 	http *http.Client
+	name string
 }
 
+// person is alice, who is of staff.
 func (w *world) person(t *testing.T) *person {
+	t.Helper()
+	return w.named(t, "alice")
+}
+
+func (w *world) named(t *testing.T, name string) *person {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	must(t, err)
@@ -30,7 +37,7 @@ func (w *world) person(t *testing.T) *person {
 	if w.idp != nil {
 		transport.TLSClientConfig.RootCAs.AppendCertsFromPEM([]byte(certificateOf(t, w.idp)))
 	}
-	return &person{t, w, &http.Client{Transport: transport, Jar: jar}}
+	return &person{t, w, &http.Client{Transport: transport, Jar: jar}, name}
 }
 
 type answer struct {
@@ -129,7 +136,7 @@ func (p *person) login(s *seen) answer {
 		if form == nil || !strings.Contains(a.text, `"password"`) {
 			break
 		}
-		values := url.Values{"username": {"alice"}, "password": {"alice"}}
+		values := url.Values{"username": {p.name}, "password": {p.name}}
 		if hidden := regexp.MustCompile(`name="request" value="([^"]*)"`).FindStringSubmatch(a.text); hidden != nil {
 			values.Set("request", hidden[1])
 		}
@@ -149,6 +156,13 @@ func (p *person) loggedIn() *person {
 	if a := p.login(&seen{}); a.StatusCode != http.StatusOK || !strings.Contains(a.text, `"aud"`) {
 		p.t.Fatalf("the login: %s", a.words())
 	}
+	return p
+}
+
+// at has the next requests of all arrive at one of the gateways.
+func (p *person) at(n int) *person {
+	p.w.Front.Lead(p.w.Gateways[n].Front)
+	p.http.CloseIdleConnections()
 	return p
 }
 

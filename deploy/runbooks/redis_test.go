@@ -14,6 +14,7 @@ import (
 // TestRedisLost stops Redis under two gateways, and brings it back with what it held, with nothing, and with what it held
 // some time ago.
 func TestRedisLost(t *testing.T) {
+	t.Parallel()
 	page := open(t, "redis-lost.md")
 	redis := stack.StartRedis(t, stack.RedisOptions{})
 	w := atKeycloak(t, stack.Keycloak(t, ""), "redis", one(redis), func(realm map[string]any) { realm["accessTokenLifespan"] = 15 })
@@ -88,6 +89,7 @@ func (w *world) endAtKeycloak(t *testing.T) {
 
 // TestRedisFailover: behind sentinels, the death of the primary is a pause.
 func TestRedisFailover(t *testing.T) {
+	t.Parallel()
 	group := stack.StartRedisSentinel(t, 1)
 	w := atKeycloak(t, stack.Keycloak(t, ""), "failover", gateway.Sessions{Redis: &kv.Config{Addresses: group.Addrs, Sentinel: kv.Sentinel{Primary: group.Name}}}, nil)
 	alice := w.person(t).loggedIn()

@@ -64,14 +64,17 @@ func start(t *testing.T, w *world, store gateway.Sessions, authority *stack.Auth
 	return w
 }
 
-// sessions are where the test says, sealed with the key in a file that it may change.
+// sessions are where the test says, sealed with the keys in a file of each gateway's own.
 func (w *world) sessions(t *testing.T, c *gateway.Config) gateway.Sessions {
 	t.Helper()
 	s := w.store
-	sealing := strings.TrimSuffix(c.Listen.Cert, "tls.pem") + "sealing" // which the world wrote
-	s.Keys = []strict.Ref{{Scheme: "file", Name: sealing}}
+	s.Keys = []strict.Ref{{Scheme: "file", Name: c.Audit.Dir + ".keys"}}
+	must(t, os.WriteFile(s.Keys[0].Name, []byte(firstKey), 0o600))
 	return s
 }
+
+// firstKey seals until a test changes it.
+const firstKey = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a"
 
 // one is a single Redis.
 func one(r *stack.RedisServer) gateway.Sessions {
@@ -122,6 +125,9 @@ func atOurs(t *testing.T, store gateway.Sessions, cfg openid.Config) *world {
 	return start(t, w, store, nil, func(g *gatewaytest.World) gateway.Provider {
 		cfg.HTTP = &http.Client{Transport: g.Transport(t)}
 		cfg.Resources = []string{"files"}
+		for _, name := range []string{"alice", "carol"} {
+			cfg.Users = append(cfg.Users, openid.User{Name: name, Password: secret.FromString(name), Groups: []string{"staff"}})
+		}
 		cfg.Clients = []openid.Client{{
 			ID: "gateway", Secret: secret.FromString("s3cret"), Audiences: []string{gatewaytest.Audience, "files"},
 			RedirectURIs: []string{g.Origin() + "/bff/callback"}, PostLogoutRedirectURIs: []string{g.Origin() + "/bff/logout/return"},
