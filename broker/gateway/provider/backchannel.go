@@ -54,7 +54,7 @@ func (p *Provider) VerifyLogoutToken(ctx context.Context, raw string) (Logout, e
 	if err := p.checkLogoutHeader(raw); err != nil {
 		return Logout{}, badLogout(err)
 	}
-	verifier, keys := p.verifier(r)
+	verifier, keys := p.verifier(r, false)
 	token, err := verifier.VerifyLogout(ctx, raw)
 	if f, ok := errors.AsType[*fault.Error](keys.err); ok {
 		return Logout{}, f

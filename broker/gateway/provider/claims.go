@@ -31,6 +31,7 @@ type Claims struct {
 	// IssuedAt and Expiry are the ID token's own.
 	IssuedAt, Expiry time.Time
 
+	notBefore                    time.Time
 	nonce, accessHash, algorithm string
 	raw                          []byte
 }
@@ -86,11 +87,12 @@ func (c *caught) VerifySignature(ctx context.Context, raw string) (payload []byt
 	return payload, c.err
 }
 
-// verifier is go-oidc's. It knows no skew, so its clock is behind by what we allow.
-func (p *Provider) verifier(r *ready) (*oidc.IDTokenVerifier, *caught) {
+// verifier is go-oidc's. It knows no skew, so its clock is behind by what we allow. anyTime says that the end of a token is
+// not its matter.
+func (p *Provider) verifier(r *ready, anyTime bool) (*oidc.IDTokenVerifier, *caught) {
 	c := &caught{keys: r.keys}
 	return oidc.NewVerifier(r.Issuer, c, &oidc.Config{
-		ClientID: p.cfg.ClientID, SupportedSigningAlgs: r.algorithms(p.cfg), Now: p.past,
+		ClientID: p.cfg.ClientID, SupportedSigningAlgs: r.algorithms(p.cfg), Now: p.past, SkipExpiryCheck: anyTime,
 	}), c
 }
 
@@ -105,12 +107,13 @@ func wellFormed(raw string) error {
 	return nil
 }
 
-// verifyID does what OpenID Connect Core 1.0, section 3.1.3.7 asks for, but for what belongs to one login.
+// verifyID does what OpenID Connect Core 1.0, section 3.1.3.7 asks for, but for what belongs to one login, and for the
+// times, which are [Claims.checkTimes]'s.
 func (p *Provider) verifyID(ctx context.Context, r *ready, raw string) (Claims, error) {
 	if err := wellFormed(raw); err != nil {
 		return Claims{}, badID(err)
 	}
-	verifier, keys := p.verifier(r)
+	verifier, keys := p.verifier(r, true)
 	token, err := verifier.Verify(ctx, raw)
 	if f, ok := errors.AsType[*fault.Error](keys.err); ok {
 		return Claims{}, f
@@ -118,6 +121,7 @@ func (p *Provider) verifyID(ctx context.Context, r *ready, raw string) (Claims, 
 		return Claims{}, badID(err)
 	}
 	var more struct {
+		NBF      float64         `json:"nbf"`
 		SID      string          `json:"sid"`
 		ACR      string          `json:"acr"`
 		AMR      []string        `json:"amr"`
@@ -129,19 +133,19 @@ func (p *Provider) verifyID(ctx context.Context, r *ready, raw string) (Claims, 
 	if err := errors.Join(token.Claims(&more), token.Claims(&more.raw)); err != nil {
 		return Claims{}, badID(err)
 	}
-	switch latest := p.cfg.Now().Add(skew); {
+	switch {
 	case token.Subject == "" || len(token.Subject) > 255: // section 2
 		return Claims{}, badID(errors.New("no sub, or one that is too long"))
 	case len(token.Audience) > 1 && more.AZP == "", more.AZP != "" && more.AZP != p.cfg.ClientID:
 		return Claims{}, badID(fmt.Errorf("issued to %q, for %q", more.AZP, token.Audience))
-	case token.IssuedAt.Unix() <= 0 || token.IssuedAt.After(latest):
+	case token.IssuedAt.Unix() <= 0:
 		return Claims{}, badID(fmt.Errorf("issued at %v", token.IssuedAt))
 	case more.Events != nil: // go-oidc takes a logout token for an ID token
 		return Claims{}, badID(errors.New("a logout token"))
 	}
 	c := Claims{
 		Issuer: token.Issuer, Subject: token.Subject, SID: more.SID, ACR: more.ACR, AMR: more.AMR, IssuedAt: token.IssuedAt, Expiry: token.Expiry,
-		nonce: token.Nonce, accessHash: token.AccessTokenHash, algorithm: algorithm(raw), raw: more.raw,
+		notBefore: time.Unix(int64(more.NBF), 0), nonce: token.Nonce, accessHash: token.AccessTokenHash, algorithm: algorithm(raw), raw: more.raw,
 	}
 	if more.AuthTime != nil {
 		c.AuthTime = time.Unix(int64(*more.AuthTime), 0)
@@ -149,8 +153,24 @@ func (p *Provider) verifyID(ctx context.Context, r *ready, raw string) (Claims, 
 	return c, nil
 }
 
+// checkTimes wants an ID token that counts now (section 3.1.3.7, items 9 and 10). One that is fresh and does not was made
+// by another clock.
+func (c *Claims) checkTimes(now time.Time) error {
+	const clocks = "it is %s here: is a clock wrong?"
+	switch here := now.UTC().Format(time.RFC3339); {
+	case c.Expiry.Before(now.Add(-skew)):
+		return badID(fmt.Errorf("it ended at %s, and "+clocks, c.Expiry.UTC().Format(time.RFC3339), here))
+	case c.IssuedAt.After(now.Add(skew)), c.notBefore.After(now.Add(skew)):
+		return badID(fmt.Errorf("it was issued at %s, and "+clocks, c.IssuedAt.UTC().Format(time.RFC3339), here))
+	}
+	return nil
+}
+
 // check holds an ID token to the login that asked for it.
 func (c *Claims) check(tx Transaction, access string, now time.Time) error {
+	if err := c.checkTimes(now); err != nil {
+		return err
+	}
 	nonce := tx.Nonce.Reveal()
 	switch {
 	case len(nonce) == 0 || subtle.ConstantTimeCompare([]byte(c.nonce), nonce) != 1:

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"net/url"
 
 	"github.com/intercom-broker/intercom/broker/fault"
@@ -101,6 +102,11 @@ func (h Holder) Refresh(ctx context.Context, refresh secret.Value, held Claims) 
 	}
 	if err := claims.follows(held); err != nil {
 		return Tokens{}, held, err
+	}
+	// Whose it is was signed, and that it is new is seen by how it came. Its times are for who could not know that: to
+	// hold to them would log everybody out when a clock goes wrong.
+	if err := claims.checkTimes(p.cfg.Now()); err != nil {
+		p.cfg.Logger.WarnContext(ctx, "the login provider's clock and ours are apart: new logins will fail", "error", errors.Unwrap(err))
 	}
 	tokens.ID = secret.FromString(answer.ID)
 	return tokens, claims, nil

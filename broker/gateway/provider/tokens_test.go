@@ -386,6 +386,30 @@ func TestRefreshChecksWhoComesBack(t *testing.T) {
 	}
 }
 
+// TestRefreshWithClocksApart: a clock that is wrong keeps new logins out, and throws nobody out who is in. Whose tokens they
+// are is still looked at.
+func TestRefreshWithClocksApart(t *testing.T) {
+	for _, apart := range []time.Duration{5 * time.Minute, -10 * time.Minute} {
+		theirs := newClock()
+		s := server(t, func(c *openid.Config) { c.Now = theirs.Now })
+		p := open(t, s, nil)
+		tokens, claims := login(t, s, p)
+		theirs.Add(apart)
+		got, held, err := p.Refresh(t.Context(), tokens.Refresh, claims)
+		if err != nil || got.ID.IsZero() || held.Subject != "alice" || held.SID != claims.SID || time.Until(got.Expiry) < 4*time.Minute {
+			t.Fatalf("%s apart: %v", apart, err)
+		}
+		tx, callback := arrive(t, s, p, provider.Request{})
+		if _, _, err := p.Redeem(t.Context(), tx, callback); fault.From(err).Reason != provider.ReasonID || !strings.Contains(fmt.Sprint(errors.Unwrap(err)), "clock") {
+			t.Errorf("%s apart, a login: %v", apart, err)
+		}
+		s.Break(openid.PathToken, s.IDToken(providertest.Defect{Forge: func(f *providertest.Forgery) { f.Claims["sub"] = "bob" }}))
+		if _, _, err := p.Refresh(t.Context(), got.Refresh, held); provider.OutcomeOf(err) != provider.Ended {
+			t.Errorf("%s apart, another user's ID token: %v", apart, err)
+		}
+	}
+}
+
 // TestTokensDoNotPrint: whatever is printed of what this package returns has no token in it.
 func TestTokensDoNotPrint(t *testing.T) {
 	s := server(t, nil)
