@@ -59,9 +59,25 @@ func (r *runbook) holds(block string, s *seen) {
 	}
 	for _, quoted := range r.blocks[block] {
 		if !slices.ContainsFunc(lines, func(line string) bool { return quotes(quoted, line) }) {
-			r.t.Errorf("%s, %q: nobody saw\n\t%s\nbut\n\t%s", r.name, block, quoted, strings.Join(lines, "\n\t"))
+			r.t.Errorf("%s, %q: nobody saw\n\t%s\nbut\n\t%s", r.name, block, quoted, strings.Join(told(lines), "\n\t"))
 		}
 	}
+}
+
+// told is what helps to mend a page: what was seen, each sort of log line once.
+func told(lines []string) (short []string) {
+	known := map[string]bool{}
+	for _, line := range lines {
+		kind := line
+		if _, message, ok := strings.Cut(line, `"msg":`); ok {
+			kind = message[:min(len(message), 120)]
+		}
+		if !known[kind] && !strings.Contains(line, `"level":"INFO"`) {
+			known[kind] = true
+			short = append(short, line)
+		}
+	}
+	return short
 }
 
 // quotes reports whether line has what is quoted, in which … stands for anything.
