@@ -87,10 +87,10 @@ func components() []component {
 			cost:     "some seconds, 37 MB to fetch",
 		},
 		{
-			name: "node", version: "with openid-client", make: component.npm,
+			name: "node", version: "with openid-client and oidc-provider", make: component.npm,
 			needs: []need{{"npm", nil, []string{"npm"}}},
-			// Debian 12's own is 18, which openid-client 6 does not run on: there it comes from elsewhere.
-			runs: []need{{"node", []string{"-e", "process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)"}, []string{"nodejs"}}},
+			// Debian 12's own is 18, which openid-client 6 and oidc-provider 9 do not run on: there it comes from elsewhere.
+			runs: []need{{"node", []string{"-e", "process.exit(URL.parse ? 0 : 1)"}, []string{"nodejs"}}},
 			cost: "some seconds",
 		},
 	}

@@ -72,6 +72,11 @@
 // [KeycloakServer.Do] tells the admin API; client scopes are of that kind, since a file that has some gets
 // none of those which Keycloak brings.
 //
+// # A second OpenID provider
+//
+// [StartOIDCProvider] runs npm's oidc-provider, in the time that Node takes to start. scripts/oidcprovider.mjs is its
+// configuration: what stands there is what the gateway needs of it, each with what comes of its default.
+//
 // # Clients of other languages
 //
 // [Python] and [Node] run a script with a few OAuth and JOSE libraries, without anything of our environment:
