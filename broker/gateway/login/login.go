@@ -175,7 +175,7 @@ func (h *Handler) finish(w http.ResponseWriter, r *http.Request, o route.Origin,
 	if err != nil {
 		return err
 	}
-	s, err := h.session(o, tokens, claims)
+	s, err := h.session(o, t, tokens, claims)
 	if err != nil {
 		return err
 	}
@@ -192,16 +192,26 @@ func (h *Handler) finish(w http.ResponseWriter, r *http.Request, o route.Origin,
 }
 
 // session is what a login says, as far as it is kept.
-func (h *Handler) session(o route.Origin, tokens provider.Tokens, claims provider.Claims) (session.Session, error) {
+func (h *Handler) session(o route.Origin, t transaction, tokens provider.Tokens, claims provider.Claims) (session.Session, error) {
 	kept, groups, err := claims.Keep(h.Claims, cmp.Or(h.Groups, "groups"))
 	if err != nil {
 		return session.Session{}, err
 	}
 	return session.Session{
-		Origin: o.URL, Issuer: claims.Issuer, Subject: claims.Subject, SID: claims.SID, AuthTime: claims.AuthTime, ACR: claims.ACR,
+		Origin: o.URL, Issuer: claims.Issuer, Subject: claims.Subject, SID: claims.SID, AuthTime: authTime(t, claims), ACR: claims.ACR,
 		ProviderEnd: tokens.RefreshExpiry, Scopes: tokens.Scope, Claims: kept, Groups: groups,
 		Tokens: session.Tokens{Access: tokens.Access, Refresh: tokens.Refresh, ID: tokens.ID, Key: tokens.Key, Issued: h.now(), Expiry: tokens.Expiry},
 	}, nil
+}
+
+// authTime is what a logout of all of the user's sessions is compared with. A provider need not say it (OpenID Connect Core
+// 1.0, section 2). It knew the user when we sent him there, so a logout before that is not about this login; in seconds,
+// as a logout is.
+func authTime(t transaction, claims provider.Claims) time.Time {
+	if claims.AuthTime.IsZero() {
+		return t.Started.Truncate(time.Second)
+	}
+	return claims.AuthTime
 }
 
 // replace ends the session that the browser had: its cookie is gone, so nobody could end it later.

@@ -337,6 +337,27 @@ func logoutWhileLoggingIn(t *testing.T, w *world) {
 	}
 }
 
+// TestWithoutAuthTime: a provider need not say when the user showed who he is. After a logout of all that a user has, he gets
+// in by another login, and not by one that was on its way.
+func TestWithoutAuthTime(t *testing.T) {
+	w := newWorld(t)
+	w.idp.Break(openid.PathToken, w.idp.IDToken(providertest.Defect{Forge: func(f *providertest.Forgery) { delete(f.Claims, "auth_time") }}))
+	logout := func(at time.Time) {
+		_, err := w.Sessions.Logout(t.Context(), session.Logout{Issuer: w.idp.Issuer(), Subject: "alice", IssuedAt: at.Truncate(time.Second)})
+		must(t, err)
+	}
+	logout(time.Now().Add(-2 * time.Second))
+	b := w.browser(t)
+	if res := b.logIn(t, ""); res.StatusCode != http.StatusSeeOther {
+		t.Fatalf("a login after the logout: %d", res.StatusCode)
+	}
+	back := b.Visit(b.begin(t, ""))
+	logout(time.Now())
+	if res := b.get("/bff/callback?" + back.Encode()); res.StatusCode == http.StatusSeeOther {
+		t.Error("a session began that was over already")
+	}
+}
+
 func TestStartsAreBounded(t *testing.T) {
 	b := newWorld(t).browser(t)
 	var refused int

@@ -21,7 +21,8 @@ type Session struct {
 	Claims map[string]json.RawMessage
 	// Scopes are what the provider granted.
 	Scopes []string
-	// AuthTime is when the user last showed who he is, and ACR how well.
+	// AuthTime is when the user last showed who he is, or where the provider does not say it when this login began; ACR is
+	// how well.
 	AuthTime time.Time
 	ACR      string
 	// Created is when the session began, Absolute when it ends whatever happens; required.
