@@ -50,14 +50,15 @@ func (m *Manager) Renew(ctx context.Context, s Session, r Refresher) {
 func (m *Manager) Due(s *Session) bool { return !m.Now().Before(s.Tokens.due()) }
 
 // Fresh returns s with an access token that has not expired. Before 80 % of its life that is s itself, then
-// s too, while it is refreshed in the background, and after it the outcome of the refresh.
+// s too, while it is refreshed in the background, and after it the outcome of the refresh. A session without a
+// refresh token ends then, and not before.
 func (m *Manager) Fresh(ctx context.Context, s Session, r Refresher) (Session, error) {
 	now := m.Now()
 	switch {
 	case now.Before(s.Tokens.due()):
 		return s, nil
 	case now.Before(s.Tokens.Expiry):
-		if !s.Tokens.Unsure { // an unsure one is tried once more, and not while it still serves
+		if !s.Tokens.Unsure && !s.Tokens.Refresh.IsZero() { // an unsure one is tried once more, and not while it still serves
 			m.takeOff(ctx, s, r)
 		}
 		return s, nil

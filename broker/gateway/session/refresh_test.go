@@ -243,20 +243,27 @@ func TestRefreshChangesNoIdentity(t *testing.T) {
 	})
 }
 
-// TestNoRefreshToken: without one the session is as long as its access token, for those who need that.
+// TestNoRefreshToken: without one the session is as long as its access token, to its last second, for those who need that.
 func TestNoRefreshToken(t *testing.T) {
 	bubble(t, func(w world) {
 		m := w.manager(session.Config{})
-		_, s := w.login(m)
+		id, s := w.login(m)
 		s.Tokens.Refresh = session.Tokens{}.Refresh
 		if err := w.store.Replace(w.Context(), s); err != nil {
 			w.Fatal(err)
 		}
-		w.pass(time.Hour)
-		_, err := m.Fresh(w.Context(), s, func(context.Context, session.Session) (session.Session, error) {
+		never := func(context.Context, session.Session) (session.Session, error) {
 			w.Error("asked the provider with nothing in hand")
 			return session.Session{}, errBroken
-		})
+		}
+		w.pass(50 * time.Minute) // past 80 % of its life
+		if _, err := m.Fresh(w.Context(), s, never); err != nil {
+			w.Errorf("while the token serves: %v", err)
+		}
+		synctest.Wait()
+		w.wantLiving(m, id)
+		w.pass(10 * time.Minute)
+		_, err := m.Fresh(w.Context(), s, never)
 		w.wantCode(err, session.CodeExpired)
 	})
 }
