@@ -31,11 +31,14 @@ func (h *Handler) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, o route.Origin, e *fault.Error, audience string) {
 	e.WriteHeaders(w.Header())
 	p := problemOf(e)
-	if o.URL != "" && IsNavigation(r) {
+	switch page := o.URL != "" && IsNavigation(r); {
+	case page && e.Reason == ReasonToken:
+		h.Pages.Barred(w, r, p.Status, p.Code)
+		return
+	case page:
 		h.Pages.Refused(w, r, p.Status, p.Code)
 		return
-	}
-	if e.Reason == ReasonToken {
+	case e.Reason == ReasonToken:
 		p.Audience, p.Reason = audience, causeOf(e)
 	}
 	h.say(w, r, o, p)

@@ -19,7 +19,7 @@ func TestPagesForNavigations(t *testing.T) {
 		status int
 		words  string
 	}{
-		"/orders/1":      {http.StatusBadGateway, "<h1>Not available now</h1>|token_exchange_failed"},
+		"/orders/1":      {http.StatusBadGateway, "<h1>Not available</h1>|another try will not help|token_exchange_failed"},
 		"/orders/secret": {http.StatusForbidden, "<h1>No access</h1>|policy_denied"},
 		"/what":          {http.StatusNotFound, "<h1>Not found</h1>|route_unknown"},
 	} {

@@ -104,6 +104,11 @@ func (p *Pages) Refused(w http.ResponseWriter, r *http.Request, status int, code
 	})
 }
 
+// Barred says that a page is not shown as things are set up: another try will not help. code is for who is asked for help.
+func (p *Pages) Barred(w http.ResponseWriter, r *http.Request, status int, code string) {
+	p.write(w, r, status, "refused.html", map[string]any{"Code": code, "Barred": true})
+}
+
 // LoggedOut says that the session is over here; alive that the provider's may not be.
 func (p *Pages) LoggedOut(w http.ResponseWriter, r *http.Request, back string, alive bool) {
 	p.write(w, r, http.StatusOK, "loggedout.html", map[string]any{"Back": back, "Alive": alive})

@@ -27,6 +27,8 @@ const (
 	// ReasonExchangeOrEnded: refused in words that also stand for a session that ended at the provider. One
 	// refresh decides which it is.
 	ReasonExchangeOrEnded = "TOKEN_EXCHANGE_OR_SESSION_ENDED"
+	// ReasonExchangeUnsupported: the provider exchanges no tokens at all.
+	ReasonExchangeUnsupported = "TOKEN_EXCHANGE_UNSUPPORTED"
 )
 
 // Exchanged is an access token for one audience.
@@ -154,6 +156,10 @@ func exchangeFault(err error, audience string) error {
 	case "invalid_request", "invalid_grant", "invalid_token":
 		e := exchangeFailed(audience, "the login provider refuses this audience, or the session has ended there")
 		e.Reason = ReasonExchangeOrEnded
+		return e.Because(err)
+	case "unsupported_grant_type":
+		e := exchangeFailed(audience, "the login provider does not exchange tokens")
+		e.Reason = ReasonExchangeUnsupported
 		return e.Because(err)
 	case "invalid_client", "unauthorized_client":
 		return exchangeFailed(audience, "the login provider does not know this audience, or does not let this gateway exchange tokens").Because(err)

@@ -293,6 +293,10 @@ func testExchangeUndecided(t *testing.T, s *providertest.Server, p *provider.Pro
 			t.Errorf("after %d: %v", status, err)
 		}
 	}
+	s.Break(openid.PathToken, providertest.Times(1, providertest.Refuse(http.StatusBadRequest, "unsupported_grant_type", "unsupported grant_type requested")))
+	if _, err := p.Exchange(t.Context(), tokens.Access, "crm"); fault.From(err).Reason != provider.ReasonExchangeUnsupported || !strings.Contains(fault.From(err).Message, "does not exchange tokens") {
+		t.Errorf("of a provider that exchanges none: %v", err)
+	}
 	if n := s.EndSession(t.Context(), "alice"); n == 0 {
 		t.Fatal("nobody was logged in")
 	}
