@@ -41,8 +41,8 @@ for (const name of given.defaults ?? []) delete settings[name]
 // One audience whose services take the token of the login itself, which is a JWT then.
 const resource = {
   enabled: true,
-  defaultResource: () => 'https://files.example',
-  getResourceServerInfo: () => ({ scope: '', audience: 'files', accessTokenFormat: 'jwt', accessTokenTTL: given.life }),
+  defaultResource: () => 'https://own.example',
+  getResourceServerInfo: () => ({ scope: '', audience: 'own', accessTokenFormat: 'jwt', accessTokenTTL: given.life }),
   useGrantedResource: () => true,
 }
 
@@ -52,9 +52,9 @@ const provider = new Provider(issuer, {
   clientDefaults: { id_token_signed_response_alg: 'ES256' },
   jwks: { keys: [{ ...generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' }), kid: 'one', use: 'sig', alg: 'ES256' }] },
   claims: { openid: ['sub'], profile: ['name', 'preferred_username', 'groups'] },
-  findAccount: (ctx, sub) => users.has(sub) && {
-    accountId: sub,
-    claims: () => ({ sub, name: sub, preferred_username: sub, groups: users.get(sub) }),
+  findAccount: (ctx, sub) => {
+    const groups = users.get(sub)
+    return groups && { accountId: sub, claims: () => ({ sub, name: sub, preferred_username: sub, groups }) }
   },
   cookies: { keys: ['of this test'] },
   ttl: { AccessToken: given.life, IdToken: 300, RefreshToken: 3600, Session: 3600, Grant: 3600, Interaction: 600 },
