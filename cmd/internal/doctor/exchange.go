@@ -112,6 +112,9 @@ func (g *gatewayExam) issued(token secret.Value, asked time.Time) {
 	}
 }
 
+// cureExchange is for a provider that has no such thing.
+const cureExchange = "take a provider that exchanges tokens, or give these services another user: access_token, basic or none"
+
 // exchanged reads the answer. Keycloak looks at its switch first, at the subject token then, and at the audience last.
 func (g *gatewayExam) exchanged(r rows, w *wanted, s subject, err error) {
 	refused, wasRefused := errors.AsType[*provider.RefusedError](err)
@@ -121,7 +124,9 @@ func (g *gatewayExam) exchanged(r rows, w *wanted, s subject, err error) {
 		r.ok("the provider exchanges tokens for it; %s", needed)
 	case !wasRefused:
 		r.fail(place{}, "see what the provider logs", "%s", why(err))
-	case strings.Contains(refused.Description, "not enabled"), refused.Code == "unsupported_grant_type":
+	case refused.Code == "unsupported_grant_type":
+		r.fail(w.at, cureExchange, "the provider exchanges no tokens, so services with user: exchange or mint are refused: %s", refused)
+	case strings.Contains(refused.Description, "not enabled"):
 		r.fail(place{}, g.atClient("turn on Standard token exchange, among the capabilities"), "exchange is off: %s", refused)
 	case refused.Code == "invalid_client", refused.Code == "unauthorized_client":
 		r.fail(w.at, "register it as a client of the provider, or correct the name", "the provider does not know it: %s; %s", refused, needed)

@@ -96,7 +96,7 @@ func (g *gatewayExam) lacks(r rows, m provider.Metadata) {
 		}
 	}
 	if needs := g.exchanging(); len(needs) > 0 && len(m.Grants) > 0 && !slices.Contains(m.Grants, grantExchange) {
-		r.fail(place{}, "take a provider that exchanges tokens, or give these services another user:", "the provider does not announce token exchange: services with user: exchange or mint are refused: %s", strings.Join(names(needs), ", "))
+		r.fail(place{pos: needs[0].Pos}, cureExchange, "the provider does not announce token exchange: services with user: exchange or mint are refused: %s", strings.Join(names(needs), ", "))
 	}
 }
 

@@ -117,6 +117,6 @@ func (g *gatewayExam) backChannel(ctx context.Context, r rows) {
 	case got.status != http.StatusBadRequest || !strings.Contains(string(got.body), `"invalid_request"`):
 		r.fail(key("origins"), "lead "+address+" to the gateway", "%s answers %d: it is not the gateway", address, got.status)
 	default:
-		r.ok("%s refuses an empty token, as it should; not seen: whether it is %s, and whether it is reached from there", address, g.atClient("the back-channel logout URL"))
+		r.ok("%s refuses an empty token, as it should; not seen: whether it is %s, with the session named (sid), and whether it is reached from there", address, g.atClient("the back-channel logout URL"))
 	}
 }

@@ -36,14 +36,23 @@ const settings = {
     return grant
   },
 }
-for (const name of given.defaults ?? []) delete settings[name]
-
-// One audience whose services take the token of the login itself, which is a JWT then.
-const resource = {
-  enabled: true,
-  defaultResource: () => 'https://own.example',
-  getResourceServerInfo: () => ({ scope: '', audience: 'own', accessTokenFormat: 'jwt', accessTokenTTL: given.life }),
-  useGrantedResource: () => true,
+const features = {
+  // The provider tells of logouts.
+  backchannelLogout: { enabled: true },
+  // A refresh token ends with the session here.
+  revocation: { enabled: true },
+  // The token of the login is a JWT for one audience, whose services may take it. As the package comes it is opaque.
+  resourceIndicators: {
+    enabled: true,
+    defaultResource: () => 'https://own.example',
+    getResourceServerInfo: () => ({ scope: '', audience: 'own', accessTokenFormat: 'jwt', accessTokenTTL: given.life }),
+    useGrantedResource: () => true,
+  },
+}
+for (const name of given.defaults ?? []) {
+  if (!(name in settings) && !(name in features)) throw new Error(`no setting ${name}`)
+  delete settings[name]
+  delete features[name]
 }
 
 const provider = new Provider(issuer, {
@@ -58,12 +67,7 @@ const provider = new Provider(issuer, {
   },
   cookies: { keys: ['of this test'] },
   ttl: { AccessToken: given.life, IdToken: 300, RefreshToken: 3600, Session: 3600, Grant: 3600, Interaction: 600 },
-  features: {
-    backchannelLogout: { enabled: true },
-    revocation: { enabled: true },
-    resourceIndicators: resource,
-    devInteractions: { enabled: true },
-  },
+  features: { ...features, devInteractions: { enabled: true } },
 })
 for (const event of ['server_error', 'backchannel.error', 'grant.error', 'authorization.error', 'end_session.error', 'jwks.error']) {
   provider.on(event, (ctx, err) => console.log(event, err?.message, err?.error_description ?? '', err?.error_detail ?? '', err?.cause ?? ''))
