@@ -60,20 +60,24 @@ var reserved = map[string]int{
 	stack:                          stageFloor,
 }
 
+// chromedp drives a browser in tests, and nowhere else.
+const chromedp = "github.com/chromedp"
+
 // forbidden is what a binary must not link, not even through others.
 var forbidden = map[string][]string{
 	"cmd/intercom-sidecar": {
 		"github.com/casbin/casbin", module + "/broker/policy", module + "/broker/pep", module + "/broker/credential",
 		module + "/broker/keyring", "github.com/coreos/go-oidc", module + "/broker/gateway", module + "/broker/embedded",
-		"github.com/hashicorp/vault", "k8s.io", module + "/broker/kv", "github.com/redis/rueidis",
+		"github.com/hashicorp/vault", "k8s.io", module + "/broker/kv", "github.com/redis/rueidis", chromedp,
 	},
 	"cmd/intercom-gateway": {
 		module + "/broker/credential/sealed", module + "/broker/credential/vault", "github.com/hashicorp/vault",
 		module + "/broker/vend", module + "/broker/exchange", module + "/broker/egress", module + "/broker/rotation",
-		module + "/broker/admin", module + "/broker/embedded",
+		module + "/broker/admin", module + "/broker/embedded", chromedp,
 	},
-	"cmd/intercom-broker":   {module + "/broker/embedded"},
-	"cmd/intercom-injector": {module + "/broker/embedded"},
+	"cmd/intercom-broker":   {module + "/broker/embedded", chromedp},
+	"cmd/intercom-injector": {module + "/broker/embedded", chromedp},
+	"cmd/intercom":          {chromedp},
 }
 
 // pkg is what `go list -json` says of one package.

@@ -77,6 +77,12 @@
 // [StartOIDCProvider] runs npm's oidc-provider, in the time that Node takes to start. scripts/oidcprovider.mjs is its
 // configuration: what stands there is what the gateway needs of it, each with what comes of its default.
 //
+// # Chromium
+//
+// [Chromium] is a browser without a window for all tests of the process, [StartChromium] one of the caller's own. It
+// trusts one authority, finds the names below [TestDomain] and [ForeignDomain] on this machine and no others, and is
+// driven over its debugger by a library of the test's choice.
+//
 // # Clients of other languages
 //
 // [Python] and [Node] run a script with a few OAuth and JOSE libraries, without anything of our environment:

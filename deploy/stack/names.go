@@ -23,7 +23,7 @@ const hostsFile = "hosts"
 
 func hosts() string { return "127.0.0.1 " + strings.Join(Hosts(), " ") + "\n" }
 
-// ResolveNames lets this process find names below [TestDomain] on 127.0.0.1, and no other name but those of the
+// ResolveNames lets this process find names below [TestDomain] and [ForeignDomain] on 127.0.0.1, and no other name but those of the
 // machine's own file. Call it from TestMain: it replaces the resolver of all that dials.
 func ResolveNames() {
 	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
@@ -61,7 +61,8 @@ func answerName(conn net.Conn) error {
 func nameReply(q dnsmessage.Message) *dnsmessage.Message {
 	a := &dnsmessage.Message{Header: dnsmessage.Header{ID: q.ID, Response: true, Authoritative: true, RCode: dnsmessage.RCodeNameError}, Questions: q.Questions}
 	for _, question := range q.Questions {
-		if !strings.HasSuffix(question.Name.String(), "."+TestDomain+".") {
+		name := question.Name.String()
+		if !strings.HasSuffix(name, "."+TestDomain+".") && !strings.HasSuffix(name, "."+ForeignDomain+".") {
 			continue
 		}
 		if a.RCode = dnsmessage.RCodeSuccess; question.Type == dnsmessage.TypeA {
