@@ -93,7 +93,7 @@ func (c *ChromiumBrowser) args() []string {
 	const rules = "MAP *." + TestDomain + " 127.0.0.1,MAP *." + ForeignDomain + " 127.0.0.1,MAP * ~NOTFOUND,EXCLUDE 127.0.0.1,EXCLUDE localhost,EXCLUDE *.localhost"
 	args := []string{
 		"--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-		"--disable-sync", "--disable-dev-shm-usage", "--host-resolver-rules=" + rules, "--user-data-dir=" + c.profile, "--remote-debugging-port=0",
+		"--disable-sync", "--disable-dev-shm-usage", "--log-level=3", "--host-resolver-rules=" + rules, "--user-data-dir=" + c.profile, "--remote-debugging-port=0",
 	}
 	if os.Getuid() == 0 {
 		args = append(args, "--no-sandbox") // it refuses to run as root with one

@@ -1,0 +1,84 @@
+package chromium_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestLogin: a person logs in, is known in every tab, and logs out at both ends.
+func TestLogin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	alice := w.person(t)
+	alice.login("alice")
+	var readable string
+	alice.js(`document.cookie + Object.keys(localStorage) + Object.keys(sessionStorage)`, &readable)
+	if readable != "" {
+		t.Errorf("a script can read %s", readable)
+	}
+	second := alice.another()
+	second.open(w.Origin() + "/")
+	second.is("alice")
+	alice.click("#logout")
+	alice.is("nobody")
+	alice.click("#login")
+	alice.see("#password") // the provider does not know her any more either
+}
+
+// TestTwoTabsLogInAtOnce: two login pages are open, both are filled in, and both lead where they were to lead.
+func TestTwoTabsLogInAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	first := w.person(t)
+	second := first.another()
+	tabs := map[*tab]string{first: "/deep/first", second: "/deep/second"}
+	for b, path := range tabs {
+		b.open(w.Origin() + path)
+		b.see("#password")
+	}
+	var wait sync.WaitGroup
+	for b := range tabs {
+		wait.Go(func() { b.credentials("alice") })
+	}
+	wait.Wait()
+	for b, path := range tabs {
+		b.until("the page that was asked for", `document.title == 'deep' && location.pathname == '`+path+`'`)
+	}
+	first.open(w.Origin() + "/")
+	first.is("alice")
+}
+
+// TestLogoutReachesTheOtherTab within a second.
+func TestLogoutReachesTheOtherTab(t *testing.T) {
+	w := newWorld(t, options{})
+	a := w.person(t)
+	a.login("alice")
+	b := a.another()
+	b.open(w.Origin() + "/")
+	b.is("alice")
+	began := time.Now()
+	a.click("#logout")
+	h, took := b.hears("ended", began)
+	if h.Reason == "" || took > second() {
+		t.Errorf("%+v after %s", h, took)
+	}
+	b.is("nobody")
+	a.is("nobody")
+}
+
+// TestBackchannelLogoutReachesAnOpenTab within a second, wherever the session was ended.
+func TestBackchannelLogoutReachesAnOpenTab(t *testing.T) {
+	w := newWorld(t, options{})
+	a := w.person(t)
+	a.login("alice")
+	began := time.Now()
+	if n := w.idp.EndSession(t.Context(), "alice"); n != 1 {
+		t.Fatalf("%d sessions at the provider", n)
+	}
+	h, took := a.hears("ended", began)
+	if h.Reason != "session_revoked" || took > second() {
+		t.Errorf("%+v after %s", h, took)
+	}
+	a.is("nobody")
+}

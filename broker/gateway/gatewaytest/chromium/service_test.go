@@ -1,0 +1,115 @@
+package chromium_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+
+	"github.com/coder/websocket"
+)
+
+// service is the application behind the gateway.
+type service struct {
+	*httptest.Server
+
+	mu    sync.Mutex
+	calls map[string]int // by method and path
+}
+
+func newService(t *testing.T) *service {
+	s := &service{calls: map[string]int{}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", page(appPage))
+	mux.HandleFunc("GET /deep/{page}", page("<!doctype html><meta charset=utf-8><title>deep</title><h1>A deep page</h1>"))
+	mux.HandleFunc("POST /deep/orders", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ordered") })
+	mux.HandleFunc("POST /deep/files", store)
+	mux.HandleFunc("GET /deep/news", news)
+	mux.HandleFunc("GET /deep/socket", echo)
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		s.calls[r.Method+" "+r.URL.Path]++
+		s.mu.Unlock()
+		mux.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// called returns how often a path was called.
+func (s *service) called(method, path string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls[method+" "+path]
+}
+
+// appPage shows who is logged in, and keeps what it hears of the session.
+const appPage = `<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>app</title>
+<p id="who"></p><button id="login">Log in</button><button id="logout">Log out</button>
+<script type="module">
+  import * as intercom from '/bff/intercom.js'
+  window.intercom = intercom
+  window.heard = []
+  const at = id => document.getElementById(id)
+  const show = async () => {
+    const s = await intercom.session()
+    at('who').textContent = s.authenticated ? s.sub : 'nobody'
+  }
+  for (const event of ['ended', 'expiring', 'refreshed']) {
+    intercom.on(event, detail => { heard.push({ event, at: Date.now(), ...detail }); show() })
+  }
+  at('login').onclick = () => intercom.login()
+  at('logout').onclick = () => intercom.logout()
+  show()
+</script>
+</html>`
+
+func page(html string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = io.WriteString(w, html)
+	}
+}
+
+// stored is what became of an upload.
+type stored struct {
+	Bytes int64  `json:"bytes"`
+	Hash  string `json:"hash"`
+}
+
+func store(w http.ResponseWriter, r *http.Request) {
+	h := sha256.New()
+	n, err := io.Copy(h, r.Body)
+	if err != nil {
+		return
+	}
+	_ = json.NewEncoder(w).Encode(stored{n, hex.EncodeToString(h.Sum(nil))})
+}
+
+// news are server-sent: one event, and then nothing until the page goes.
+func news(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	_, _ = io.WriteString(w, "data: hello\n\n")
+	_ = http.NewResponseController(w).Flush()
+	<-r.Context().Done()
+}
+
+// echo says what it hears.
+func echo(w http.ResponseWriter, r *http.Request) {
+	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true}) // the gateway has checked the origin
+	if err != nil {
+		return
+	}
+	defer func() { _ = c.CloseNow() }()
+	for {
+		kind, text, err := c.Read(r.Context())
+		if err != nil || c.Write(r.Context(), kind, text) != nil {
+			return
+		}
+	}
+}
