@@ -60,7 +60,7 @@ func (v *visit) turnAway(err error) error {
 	}
 	private(v.w.Header())
 	if !v.held && v.r.Header.Get("Sec-Fetch-Site") == "cross-site" {
-		v.Pages.Hop(v.w, v.r, v.r.URL.RequestURI())
+		v.Pages.Again(v.w, v.r)
 		return nil
 	}
 	http.Redirect(v.w, v.r, v.loginFor(err), http.StatusFound)

@@ -84,7 +84,15 @@ func themed(t *template.Template, theme fs.FS, style []byte) ([]byte, error) {
 // request that it is redirected to, but does with the one that a page of ours makes.
 func (p *Pages) Hop(w http.ResponseWriter, r *http.Request, to string) {
 	w.Header().Set("Refresh", "0; url="+to)
-	p.write(w, r, http.StatusOK, "hop.html", map[string]any{"To": to})
+	p.write(w, r, http.StatusOK, "hop.html", map[string]any{"To": to, "SignedIn": true})
+}
+
+// Again leads to the very page that was asked for, as Hop does. It says nothing of a login, since nobody knows of one
+// yet. It names the address: without one a browser would load the page anew, which to it is still the other site's wish.
+func (p *Pages) Again(w http.ResponseWriter, r *http.Request) {
+	to := r.URL.RequestURI()
+	w.Header().Set("Refresh", "0; url="+to)
+	p.write(w, r, http.StatusOK, "hop.html", map[string]any{"To": to, "SignedIn": false})
 }
 
 // Problem says what went wrong, with a way back. code is for who is asked for help.

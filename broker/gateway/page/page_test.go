@@ -33,6 +33,11 @@ func TestPagesSpeakTwoLanguages(t *testing.T) {
 		}
 	}
 	w := httptest.NewRecorder()
+	p.Again(w, get("de"))
+	if body := w.Body.String(); !strings.Contains(body, "Einen Moment") || strings.Contains(body, "angemeldet") || w.Header().Get("Refresh") != "0; url=/" {
+		t.Errorf("%v\n%s", w.Header(), body)
+	}
+	w = httptest.NewRecorder()
 	p.Problem(w, get("de"), http.StatusBadGateway, `LOGIN_<script>`, "/")
 	if body := w.Body.String(); w.Code != http.StatusBadGateway || !strings.Contains(body, "antwortet gerade nicht") || strings.Contains(body, "<script") {
 		t.Errorf("%d\n%s", w.Code, body)
