@@ -1,0 +1,102 @@
+package chromium_test
+
+import (
+	"strings"
+	"testing"
+)
+
+func replace(text string, pairs ...string) string { return strings.NewReplacer(pairs...).Replace(text) }
+
+// TestSiblingIsRefused: a page of a sibling subdomain makes the browser send the session's cookie, by each way that
+// there is, and nothing of it reaches the service.
+func TestSiblingIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	alice := w.person(t)
+	alice.login("alice")
+	link := w.pages.put(evil, "/link", `<a id="go" href="`+w.Origin()+`/deep/page">go</a>`)
+	alice.open(link)
+	alice.click("#go")
+	alice.until("a link of the sibling has the cookie with it", `document.title == 'deep'`)
+
+	attack := w.pages.put(evil, "/", replace(`
+<iframe name="sink"></iframe>
+<form id="form" method="post" action="ORIGIN/deep/orders" target="sink"><input name="csrf_token" value="guess"></form>
+<script>
+  const seen = name => answer => { window[name] = answer.type + ' ' + answer.status }
+  const failed = name => () => { window[name] = 'failed' }
+  const call = (name, path, init) => fetch('ORIGIN' + path, { credentials: 'include', ...init }).then(seen(name), failed(name))
+  call('post', '/deep/orders', { method: 'POST', mode: 'no-cors', body: 'a=b' })
+  call('read', '/deep/orders', { method: 'POST' })
+  call('preflighted', '/deep/orders', { method: 'POST', headers: { 'X-CSRF-Token': 'guess' } })
+  call('get', '/deep/picture', { mode: 'no-cors' })
+  call('session', '/bff/session')
+  call('touch', '/bff/session/touch', { method: 'POST', mode: 'no-cors' })
+  call('logout', '/bff/logout', { method: 'POST', mode: 'no-cors' })
+  const image = new Image()
+  image.onerror = image.onload = () => { window.image = 'done' }
+  image.src = 'ORIGIN/deep/picture'
+  const frame = document.createElement('iframe')
+  frame.onload = () => { window.frame = 'done' }
+  frame.src = 'ORIGIN/deep/picture'
+  document.body.append(frame)
+  const socket = new WebSocket('ORIGIN/deep/socket'.replace('https', 'wss'))
+  socket.onopen = () => { window.socket = 'open' }
+  socket.onerror = () => { window.socket = 'failed' }
+  const events = new EventSource('ORIGIN/bff/events', { withCredentials: true })
+  events.onopen = () => { window.events = 'open' }
+  events.onerror = () => { window.events = 'failed'; events.close() }
+  document.getElementById('form').submit()
+  document.querySelector('[name=sink]').onload = () => { window.form = 'done' }
+</script>`, "ORIGIN", w.Origin()))
+	alice.open(attack)
+	for name, want := range map[string]string{
+		"post": "opaque 0", "read": "failed", "preflighted": "failed", "get": "opaque 0", "session": "failed", "touch": "failed", "logout": "opaque 0",
+		"image": "done", "frame": "done", "socket": "failed", "events": "failed", "form": "done",
+	} {
+		alice.until("the attack has ended: "+name, `typeof window['`+name+`'] == 'string'`)
+		var got string
+		alice.js(`window['`+name+`']`, &got)
+		if got != want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	for _, call := range []string{"POST /deep/orders", "GET /deep/picture", "GET /deep/socket"} {
+		method, path, _ := strings.Cut(call, " ")
+		if n := w.service.called(method, path); n != 0 {
+			t.Errorf("%s reached the service %d times", call, n)
+		}
+	}
+	alice.open(w.Origin() + "/")
+	alice.is("alice") // nor was she logged out
+	var answer string
+	alice.js(`intercom.fetch('/deep/orders', { method: 'POST' }).then(r => r.text())`, &answer)
+	if answer != "ordered" || w.service.called("POST", "/deep/orders") != 1 {
+		t.Errorf("her own page orders: %q", answer)
+	}
+}
+
+// TestLinkInAMail: who is logged in sees the page and no login, who is not sees one login and then the page.
+func TestLinkInAMail(t *testing.T) {
+	t.Parallel()
+	for _, provider := range []string{id, foreignID} {
+		w := newWorld(t, options{provider: provider})
+		letter := w.pages.put(mail, "/", `<a id="go" href="`+w.Origin()+`/deep/page?from=mail">go</a>`)
+		deep := `document.title == 'deep' && location.href == '` + w.Origin() + `/deep/page?from=mail'`
+		alice := w.person(t)
+		alice.open(letter)
+		alice.click("#go")
+		alice.credentials("alice")
+		alice.until("the page after the login", `document.title == 'deep' && location.search == '?from=mail'`)
+		alice.open(letter)
+		before := alice.askedFor("/authorize")
+		alice.click("#go")
+		alice.until("the page at once", deep)
+		if n := alice.askedFor("/authorize") - before; n != 0 {
+			t.Errorf("%s was asked %d times", provider, n)
+		}
+		if n := w.service.called("GET", "/deep/page"); n != 2 {
+			t.Errorf("the page was served %d times", n)
+		}
+	}
+}
