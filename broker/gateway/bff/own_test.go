@@ -106,6 +106,9 @@ func testSilent(t *testing.T) {
 	if res.StatusCode != http.StatusOK || !strings.Contains(res.text, "&#34;loggedIn&#34;:false,&#34;reason&#34;:&#34;login_required&#34;") {
 		t.Errorf("after asking: %d %s", res.StatusCode, res.text)
 	}
+	if res := w.tab(t).navigate(at+"&asked=", frame...); !strings.Contains(res.text, "&#34;reason&#34;:&#34;cookies_blocked&#34;") {
+		t.Errorf("without the cookie that asking sets: %s", res.text)
+	}
 	// A frame that is sent to nobody would never say anything.
 	for _, endpoint := range []string{openid.PathRevoke, openid.PathDiscovery} {
 		w.idp.Break(endpoint, providertest.Status(http.StatusServiceUnavailable, 0))

@@ -21,6 +21,10 @@ type said struct {
 	Reason   string `json:"reason,omitempty"`
 }
 
+// ReasonCookies is what the silent page says where the browser keeps none of our cookies in the frame, since the page
+// around it is of another site: only a navigation can log in there.
+const ReasonCookies = "cookies_blocked"
+
 // silentScript says the answer to one exact origin, never to whoever is around (RFC 9700, section 4.17).
 const silentScript = `parent.postMessage(JSON.parse(document.documentElement.dataset.answer), document.documentElement.dataset.origin)`
 
@@ -49,6 +53,8 @@ func (h *Handler) silent(w http.ResponseWriter, r *http.Request, o route.Origin)
 		back := h.prefix() + "/silent?" + url.Values{"origin": {from}, "asked": {""}}.Encode()
 		http.Redirect(w, r, h.prefix()+"/login?"+url.Values{"prompt": {"none"}, "return_to": {back}}.Encode(), http.StatusFound)
 		return nil
+	case fault.KindOf(err) == fault.Unauthenticated && len(r.Cookies()) == 0:
+		answer.Reason = ReasonCookies // the login that was tried has set one
 	default:
 		answer.Reason = codeOf(err)
 	}

@@ -84,12 +84,12 @@ func (h *Handler) begin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	to, err := h.start(w, r, o)
-	switch {
+	switch back := ReturnTo(o, r.URL.Query().Get("return_to"), h.home()); {
 	case err == nil:
 	case provider.Away(err) && r.URL.Query().Get("prompt") == "none":
-		to = ReturnTo(o, r.URL.Query().Get("return_to"), h.home()) // it asks for nothing that is not there already
+		to = back // it asks for nothing that is not there already
 	default:
-		h.refuse(w, r, err)
+		h.refuse(w, r, err, back)
 		return
 	}
 	private(w.Header())
@@ -142,7 +142,7 @@ func (h *Handler) end(w http.ResponseWriter, r *http.Request) {
 	case err == nil, provider.Silent(err): // nobody is logged in, and that is an answer
 		h.lead(w, r, t.ReturnTo)
 	default:
-		h.refuse(w, r, err)
+		h.refuse(w, r, err, t.ReturnTo)
 	}
 }
 
@@ -237,7 +237,7 @@ func (h *Handler) alive(r *http.Request, o route.Origin) bool {
 // lead sends the browser on. One that came from a provider on another site would not send its new Strict cookie
 // along with a redirect; it does with what a page of ours leads to. A frame needs no hop, and cannot show one.
 func (h *Handler) lead(w http.ResponseWriter, r *http.Request, to string) {
-	if r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Header.Get("Sec-Fetch-Dest") != "iframe" && !h.Lax {
+	if r.Header.Get("Sec-Fetch-Site") == "cross-site" && !framed(r) && !h.Lax {
 		h.Pages.Hop(w, r, to)
 		return
 	}
@@ -245,10 +245,17 @@ func (h *Handler) lead(w http.ResponseWriter, r *http.Request, to string) {
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
-// refuse shows a page: who is here navigated.
-func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
+func framed(r *http.Request) bool { return r.Header.Get("Sec-Fetch-Dest") == "iframe" }
+
+// refuse shows a page: who is here navigated. In a frame nobody would see it, and the page around it waits for an
+// answer: the frame is led to where it wanted to go, without a session, as far as that is known.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error, to string) {
 	e := fault.From(err)
 	h.log().WarnContext(r.Context(), "a login failed", "reason", e.Code(), "error", err)
+	if framed(r) && to != "" {
+		h.lead(w, r, to)
+		return
+	}
 	e.WriteHeaders(w.Header())
 	if provider.Away(err) {
 		h.Pages.NoLogin(w, r, ReasonAway, h.again(r))

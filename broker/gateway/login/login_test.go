@@ -155,6 +155,20 @@ func otherBrowser(t *testing.T, w *world) {
 	}
 }
 
+// TestFrameIsLedOn: a frame in which the browser keeps no cookies shows no page of ours, and gets no session.
+func TestFrameIsLedOn(t *testing.T) {
+	w := newWorld(t)
+	mallory, victim := w.browser(t), w.browser(t)
+	back := mallory.Login(mallory.begin(t, "return_to=/orders"), "bob")
+	res := victim.get("/bff/callback?"+back.Encode(), "Sec-Fetch-Dest: iframe")
+	if res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/orders" || len(victim.Cookies) != 0 {
+		t.Errorf("%d to %q with %v", res.StatusCode, res.Header.Get("Location"), victim.Cookies)
+	}
+	if res := victim.get("/bff/callback?state=unknown", "Sec-Fetch-Dest: iframe"); res.StatusCode != http.StatusBadRequest {
+		t.Errorf("nobody knows where it was to lead: %d", res.StatusCode)
+	}
+}
+
 // TestEachOriginHasItsOwnLogin: what begins at one origin does not end at another.
 func TestEachOriginHasItsOwnLogin(t *testing.T) {
 	b := newWorld(t).browser(t)
