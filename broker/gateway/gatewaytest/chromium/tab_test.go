@@ -21,6 +21,7 @@ const patience = 30 * time.Second
 type tab struct {
 	t       *testing.T
 	w       *world
+	browser context.Context // the connection to it, which all tabs of a person have
 	profile cdp.BrowserContextID
 	ctx     context.Context
 	close   context.CancelFunc
@@ -47,17 +48,17 @@ func (w *world) person(t *testing.T) *tab {
 // another opens one more tab of the same person.
 func (b *tab) another() *tab {
 	b.t.Helper()
-	return b.w.tab(b.t, b.ctx, b.profile)
+	return b.w.tab(b.t, b.browser, b.profile)
 }
 
 // tab opens a tab in a window of its own: none is in the background, where timers are slow.
-func (w *world) tab(t *testing.T, parent context.Context, profile cdp.BrowserContextID) *tab {
+func (w *world) tab(t *testing.T, browser context.Context, profile cdp.BrowserContextID) *tab {
 	t.Helper()
-	browser := cdp.WithExecutor(parent, chromedp.FromContext(parent).Browser)
-	id, err := target.CreateTarget("about:blank").WithBrowserContextID(profile).WithNewWindow(true).Do(browser)
+	id, err := target.CreateTarget("about:blank").WithBrowserContextID(profile).WithNewWindow(true).
+		Do(cdp.WithExecutor(browser, chromedp.FromContext(browser).Browser))
 	must(t, err)
-	b := &tab{t: t, w: w, profile: profile}
-	b.ctx, b.close = chromedp.NewContext(parent, chromedp.WithTargetID(id))
+	b := &tab{t: t, w: w, browser: browser, profile: profile}
+	b.ctx, b.close = chromedp.NewContext(browser, chromedp.WithTargetID(id))
 	t.Cleanup(b.close)
 	chromedp.ListenTarget(b.ctx, func(event any) {
 		if e, ok := event.(*network.EventRequestWillBeSent); ok {

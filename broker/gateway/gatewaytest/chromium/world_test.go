@@ -174,8 +174,8 @@ func at(s *httptest.Server, host string) string {
 	return "https://" + host + ":" + port
 }
 
-// second is the contract's, on a machine that is shared.
-func second() time.Duration {
+// soon is the contract's, on a machine that is shared.
+func soon() time.Duration {
 	if os.Getenv("CI") == "true" {
 		return 5 * time.Second
 	}
