@@ -6,14 +6,23 @@ let last // the state of the session, as /session says it
 
 // session says who is logged in: { authenticated, claims, csrf_token, … }.
 export async function session({ fresh = true } = {}) {
-  if (last && !fresh) return last
+  return last && !fresh ? last : learn(await ask())
+}
+
+async function ask() {
   const answer = await window.fetch(at('session'), { credentials: 'include', cache: 'no-store' })
   if (!answer.ok) throw new Error(`the session cannot be asked for: ${answer.status}`)
-  const before = last
-  last = await answer.json()
-  if (last.authenticated && !before?.authenticated) channel.postMessage({ event: 'began' })
+  return answer.json()
+}
+
+// learn keeps what there is to know of the session, and tells when it is news.
+function learn(now, reason = now.reason) {
+  const began = now.authenticated && !last?.authenticated
+  if (last?.authenticated && !now.authenticated) tell('ended', { reason })
+  last = now
+  if (began) channel.postMessage({ event: 'began' })
   follow()
-  return last
+  return now
 }
 
 // login leads to the provider, and back to returnTo: here, where it is not given.
@@ -45,7 +54,10 @@ export async function fetch(input, init) {
     await session()
     answer = await send(again)
   }
-  if (answer.status === 401) tell('ended', { reason: await code(answer) })
+  if (answer.status === 401) {
+    const reason = await code(answer)
+    if (reason !== 'login_level_required') tell('ended', { reason }) // that session is good for other things
+  }
   return answer
 }
 
@@ -64,7 +76,8 @@ export function on(event, callback) {
 async function send(input, init) {
   const request = new Request(input, { ...init, credentials: 'include' })
   if (!['GET', 'HEAD'].includes(request.method)) {
-    request.headers.set('X-CSRF-Token', (await session({ fresh: false })).csrf_token ?? '')
+    const fresh = last?.authenticated && !last.csrf_token
+    request.headers.set('X-CSRF-Token', (await session({ fresh })).csrf_token ?? '')
   }
   return window.fetch(request)
 }
@@ -87,6 +100,7 @@ function heard(event, detail) {
     if (last?.authenticated) return
     event = 'refreshed'
   }
+  if (event === 'refreshed' && last?.authenticated) last = { ...last, csrf_token: undefined } // it may be another session's
   if (event === 'ended') {
     if (last && !last.authenticated) return // it is known
     last = { authenticated: false }
@@ -106,15 +120,19 @@ function stream(done) {
   if (!last?.authenticated || away) return done()
   const events = new EventSource(at('events'), { withCredentials: true })
   const end = () => { events.close(); done() }
-  for (const name of ['ended', 'expiring', 'refreshed']) {
-    events.addEventListener(`session.${name}`, ({ data }) => {
-      tell(name, JSON.parse(data))
-      if (name === 'ended') end()
-    })
+  for (const name of ['expiring', 'refreshed']) {
+    events.addEventListener(`session.${name}`, ({ data }) => tell(name, JSON.parse(data)))
   }
+  events.addEventListener('session.ended', async ({ data }) => {
+    events.close()
+    const now = await ask().catch(() => ({ authenticated: false }))
+    learn(now, JSON.parse(data).reason)
+    if (now.authenticated) tell('refreshed', {}) // a login in another tab has taken its place
+    end()
+  })
   events.onerror = async () => {
     const state = await session().catch(() => undefined)
-    if (state && !state.authenticated) { tell('ended', { reason: state.reason }); end() }
+    if (state && !state.authenticated) end()
     else if (events.readyState === EventSource.CLOSED) setTimeout(end, 1000 + 4000 * Math.random())
   }
   addEventListener('pagehide', end, { once: true })

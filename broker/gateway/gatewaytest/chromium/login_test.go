@@ -49,6 +49,67 @@ func TestTwoTabsLogInAtOnce(t *testing.T) {
 	first.is("alice")
 }
 
+// TestSecondLoginEndsNothing: it takes the place of the first, and no tab is told of an end.
+func TestSecondLoginEndsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	first := w.person(t)
+	second := first.another()
+	second.open(w.Origin() + "/")
+	second.click("#login")
+	second.see("#password")
+	first.login("alice")
+	second.credentials("alice")
+	second.is("alice")
+	first.until("the first tab hears of it", `heard.length > 0`)
+	var told []heard
+	first.js(`heard`, &told)
+	for _, h := range told {
+		if h.Event != "refreshed" {
+			t.Errorf("%+v", h)
+		}
+	}
+	first.is("alice")
+	var answer string
+	first.js(`intercom.fetch('/deep/orders', { method: 'POST' }).then(r => r.text())`, &answer)
+	if answer != "ordered" {
+		t.Errorf("the first tab orders: %q", answer)
+	}
+}
+
+// TestBetterLogin: what needs one says so without ending the session, and is there after it.
+func TestBetterLogin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	alice := w.person(t)
+	alice.login("alice")
+	var answer struct {
+		Code  string
+		Heard []heard
+	}
+	alice.js(`intercom.fetch('/strong/page').then(r => r.json()).then(p => ({ Code: p.code, Heard: heard }))`, &answer)
+	if answer.Code != "login_level_required" || len(answer.Heard) != 0 {
+		t.Errorf("%+v", answer)
+	}
+	alice.js(`(intercom.login({ acr: '2', returnTo: '/strong/page' }), 0)`, new(int))
+	alice.credentials("alice")
+	alice.until("the better page", `document.title == 'strong'`)
+}
+
+// TestEndWhileNobodyListens: a page whose stream was cut when the session was lost hears of it all the same.
+func TestEndWhileNobodyListens(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	alice := w.person(t)
+	alice.login("alice")
+	alice.until("it listens", `(navigator.locks.query().then(l => window.holding = l.held.length), window.holding == 1)`)
+	old := w.Gateways[0]
+	old.Stop(t) // and with it the sessions, which are in memory
+	w.Front.Lead(w.Add(t, old.Config).Front)
+	alice.hears("ended", time.Now())
+	alice.is("nobody")
+}
+
 // TestLogoutReachesTheOtherTab within a second.
 func TestLogoutReachesTheOtherTab(t *testing.T) {
 	w := newWorld(t, options{})

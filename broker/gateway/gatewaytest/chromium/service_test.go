@@ -26,6 +26,7 @@ func newService(t *testing.T) *service {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", page(appPage))
 	mux.HandleFunc("GET /deep/{page}", page("<!doctype html><meta charset=utf-8><title>deep</title><h1>A deep page</h1>"))
+	mux.HandleFunc("GET /strong/page", page("<!doctype html><meta charset=utf-8><title>strong</title><h1>A better page</h1>"))
 	mux.HandleFunc("POST /deep/orders", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ordered") })
 	mux.HandleFunc("POST /deep/files", store)
 	mux.HandleFunc("GET /deep/news", news)

@@ -40,10 +40,11 @@ const (
 )
 
 const (
-	policyCSV = "p, group:staff, call, service/deep/**, allow\n"
-	// pages are the application's, deep is what needs a login.
+	policyCSV = "p, group:staff, call, service/deep/**, allow\np, group:staff, call, service/strong/**, allow\n"
+	// pages are the application's, deep is what needs a login, strong what needs a better one.
 	serviceFile = `  pages: { upstream: { url: "URL", dial: [127.0.0.0/8] }, token: { bind: none }, user: none, require: { login: false }, match: "/**" }
   deep: { upstream: { url: "URL", dial: [127.0.0.0/8] }, token: { bind: none }, user: none, match: "/deep/**", pass: { body_limit: 200MiB } }
+  strong: { upstream: { url: "URL", dial: [127.0.0.0/8] }, token: { bind: none }, user: none, match: "/strong/**", require: { acr: ["2"] } }
 `
 )
 
