@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/intercom-broker/intercom/broker/fault"
@@ -49,11 +50,8 @@ type Handler struct {
 	Now func() time.Time
 }
 
-// The reasons for which a logout does not happen.
-const (
-	ReasonName   = "logout_not_this_session"
-	ReasonIssuer = "logout_issuer"
-)
+// ReasonIssuer is why a logout does not happen that a frame of somebody else's asks for.
+const ReasonIssuer = "logout_issuer"
 
 func (h *Handler) prefix() string { return cmp.Or(h.Prefix, "/bff") }
 func (h *Handler) home() string   { return cmp.Or(h.Home, "/") }
@@ -117,14 +115,15 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request, o route.Origin) {
 	h.end(w, r, o, id)
 }
 
-// link is the logout of an address. Any site can lead a browser to one, so the address names the session.
+// link is the logout of an address. Any site can lead a browser to one, so the address names the session; else the user
+// is asked.
 func (h *Handler) link(w http.ResponseWriter, r *http.Request, o route.Origin) {
 	id, held := session.FindID(r, h.Cookie(o))
 	switch {
 	case !held:
 		h.done(w, r, o, session.Ended{})
 	case r.URL.Query().Get("sid") != h.PublicName(id):
-		h.Pages.Problem(w, r, http.StatusForbidden, ReasonName, h.home())
+		h.Pages.SignOut(w, r, h.prefix()+"/logout?"+url.Values{"sid": {h.PublicName(id)}}.Encode(), h.home())
 	default:
 		h.end(w, r, o, id)
 	}

@@ -77,6 +77,20 @@ func TestSecondLoginEndsNothing(t *testing.T) {
 	}
 }
 
+// TestLogoutLinkOfAnEarlierSession asks, in a page that no other site can frame, and does what is said.
+func TestLogoutLinkOfAnEarlierSession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	alice := w.person(t)
+	alice.login("alice")
+	alice.open(w.Origin() + "/bff/logout?sid=earlier")
+	alice.click("a.act + a.act")
+	alice.is("alice")
+	alice.open(w.Origin() + "/bff/logout?sid=earlier")
+	alice.click("a.act")
+	alice.is("nobody")
+}
+
 // TestBetterLogin: what needs one says so without ending the session, and is there after it.
 func TestBetterLogin(t *testing.T) {
 	t.Parallel()

@@ -24,9 +24,9 @@ type service struct {
 func newService(t *testing.T) *service {
 	s := &service{calls: map[string]int{}}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", page(appPage))
-	mux.HandleFunc("GET /deep/{page}", page("<!doctype html><meta charset=utf-8><title>deep</title><h1>A deep page</h1>"))
-	mux.HandleFunc("GET /strong/page", page("<!doctype html><meta charset=utf-8><title>strong</title><h1>A better page</h1>"))
+	mux.HandleFunc("GET /{$}", html(appPage))
+	mux.HandleFunc("GET /deep/{page}", html("<!doctype html><meta charset=utf-8><title>deep</title><h1>A deep page</h1>"))
+	mux.HandleFunc("GET /strong/page", html("<!doctype html><meta charset=utf-8><title>strong</title><h1>A better page</h1>"))
 	mux.HandleFunc("POST /deep/orders", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ordered") })
 	mux.HandleFunc("POST /deep/files", store)
 	mux.HandleFunc("GET /deep/news", news)
@@ -70,10 +70,10 @@ const appPage = `<!doctype html>
 </script>
 </html>`
 
-func page(html string) http.HandlerFunc {
+func html(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_, _ = io.WriteString(w, html)
+		_, _ = io.WriteString(w, text)
 	}
 }
 
