@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/intercom-broker/intercom/broker/fault"
@@ -258,18 +259,23 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error, to s
 	}
 	e.WriteHeaders(w.Header())
 	if provider.Away(err) {
-		h.Pages.NoLogin(w, r, ReasonAway, h.again(r))
+		h.Pages.NoLogin(w, r, ReasonAway, h.again(r, to))
 		return
 	}
-	h.Pages.Problem(w, r, e.HTTPStatus(), e.Code(), h.prefix()+"/login")
+	h.Pages.Problem(w, r, e.HTTPStatus(), strings.ToLower(e.Code()), h.again(r, to))
 }
 
-// again is where to try again: at the same login, or, of one whose transaction is over, at a new one.
-func (h *Handler) again(r *http.Request) string {
-	if r.URL.Path == h.prefix()+"/login" {
+// again is where to try again: at the same login, or, of one whose transaction is over, at a new one that leads to the
+// same place.
+func (h *Handler) again(r *http.Request, to string) string {
+	switch login := h.prefix() + "/login"; {
+	case r.URL.Path == login:
 		return r.URL.RequestURI()
+	case to != "":
+		return login + "?" + url.Values{"return_to": {to}}.Encode()
+	default:
+		return login
 	}
-	return h.prefix() + "/login"
 }
 
 func private(h http.Header) {

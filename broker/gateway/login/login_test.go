@@ -397,11 +397,11 @@ func TestUnknownHost(t *testing.T) {
 func TestProviderAway(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser(t)
-	back := b.Login(b.begin(t, ""), "alice")
+	back := b.Login(b.begin(t, "return_to=/orders/"), "alice")
 	for _, endpoint := range []string{openid.PathToken, openid.PathDiscovery} {
 		w.idp.Break(endpoint, providertest.Status(http.StatusServiceUnavailable, 0))
 	}
-	w.refuses(t, b, "/bff/callback?"+back.Encode(), "/bff/login") // and nobody goes by what was heard before
+	w.refuses(t, b, "/bff/callback?"+back.Encode(), "/bff/login?return_to=%2Forders%2F") // and nobody goes by what was heard before
 	w.refuses(t, b, "/bff/login?return_to=%2Forders%2F", "/bff/login?return_to=%2Forders%2F")
 	// Who only wanted to know is led back, as from a provider that knows nobody.
 	if res := b.get("/bff/login?prompt=none&return_to=/orders"); res.StatusCode != http.StatusFound || res.Header.Get("Location") != "/orders" {

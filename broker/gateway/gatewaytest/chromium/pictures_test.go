@@ -81,6 +81,9 @@ func TestPagesAreReadable(t *testing.T) {
 		"provider": func(w http.ResponseWriter, r *http.Request) {
 			pages.Problem(w, r, http.StatusServiceUnavailable, "provider_unavailable", "/bff/login")
 		},
+		"nologin": func(w http.ResponseWriter, r *http.Request) {
+			pages.NoLogin(w, r, "provider_unavailable", "/bff/login")
+		},
 		"denied": func(w http.ResponseWriter, r *http.Request) {
 			pages.Refused(w, r, http.StatusForbidden, "policy_denied")
 		},
@@ -141,6 +144,22 @@ func TestPeopleAreTold(t *testing.T) {
 	bob.open(w.Origin() + "/deep/page") // the session here is over too
 	bob.see("#password")
 	bob.picture("provider-login")
+}
+
+// TestTryAgain: when the provider answers again, the button leads to where the login was to lead.
+func TestTryAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.idp.down.Store(true)
+	alice := w.person(t)
+	alice.open(w.Origin() + "/deep/page?a=b")
+	alice.credentials("alice")
+	alice.until("she is told", `document.querySelector('code')?.textContent == 'provider_unavailable'`)
+	alice.picture("told-provider")
+	w.idp.down.Store(false)
+	// For two seconds more the gateway thinks that nobody is there, and says so again.
+	alice.until("trying again helps", `document.title == 'deep' && location.search == '?a=b' ||
+		!window.tried && document.querySelector('a.act') && (window.tried = true, document.querySelector('a.act').click())`)
 }
 
 // told opens a page, and is shown that code instead.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -101,16 +102,24 @@ func newWorld(t *testing.T, o options) *world {
 	return w
 }
 
-// provider is the provider of package openid under a name, which counts who comes to log in.
+// provider is the provider of package openid under a name.
 type provider struct {
 	*openid.Provider
 	*httptest.Server
+
+	down atomic.Bool // for the gateway; people still reach its pages
 }
 
 func newProvider(t *testing.T, g *gatewaytest.World, host string) *provider {
 	t.Helper()
 	p := &provider{}
-	p.Server = serve(t, g.Authority, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.ServeHTTP(w, r) }), host)
+	p.Server = serve(t, g.Authority, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p.down.Load() && strings.HasSuffix(r.URL.Path, openid.PathToken) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		p.ServeHTTP(w, r)
+	}), host)
 	client := openid.Client{ID: "gateway", Secret: secret.FromString("s3cret"), Audiences: []string{gatewaytest.Audience}, BackchannelLogoutURI: g.Origin() + "/bff/backchannel-logout"}
 	for _, o := range g.Origins {
 		client.RedirectURIs = append(client.RedirectURIs, o+"/bff/callback")
