@@ -59,7 +59,7 @@ const appPage = `<!doctype html>
   const at = id => document.getElementById(id)
   const show = async () => {
     const s = await intercom.session()
-    at('who').textContent = s.authenticated ? s.sub : 'nobody'
+    at('who').textContent = s.authenticated ? s.claims?.preferred_username ?? s.sub : 'nobody'
   }
   for (const event of ['ended', 'expiring', 'refreshed']) {
     intercom.on(event, detail => { heard.push({ event, at: Date.now(), ...detail }); show() })

@@ -12,6 +12,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // patience is for what a loaded machine does at last.
@@ -116,8 +117,7 @@ func (b *tab) credentials(name string) {
 	b.t.Helper()
 	b.see("#password")
 	b.do("type a name", chromedp.Clear("#username", chromedp.ByQuery), chromedp.SendKeys("#username", name, chromedp.ByQuery),
-		chromedp.SendKeys("#password", name, chromedp.ByQuery))
-	b.click("form button")
+		chromedp.SendKeys("#password", name+kb.Enter, chromedp.ByQuery))
 }
 
 // login logs somebody in by the application's page, and ends there.

@@ -55,6 +55,8 @@ type options struct {
 	browser *stack.ChromiumBrowser
 	// provider is the name of the provider.
 	provider string
+	// keycloak is the provider in place of ours.
+	keycloak *keycloak
 	// change may change the gateway's configuration last.
 	change func(*gateway.Config)
 }
@@ -82,6 +84,9 @@ func newWorld(t *testing.T, o options) *world {
 		Hosts: []string{app, icom}, Authority: w.browser.Authority, Policy: policyCSV,
 		Services: strings.ReplaceAll(serviceFile, "URL", w.service.URL),
 		Provider: func(g *gatewaytest.World) gateway.Provider {
+			if o.keycloak != nil {
+				return o.keycloak.register(t, g)
+			}
 			w.idp = newProvider(t, g, o.provider)
 			g.Write(t, "client-secret", "s3cret")
 			return gateway.Provider{
