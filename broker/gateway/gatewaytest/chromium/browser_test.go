@@ -1,0 +1,103 @@
+package chromium_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/storage"
+	"github.com/chromedp/chromedp"
+)
+
+// TestBackAfterLogout: the button for back shows nobody what was there before.
+func TestBackAfterLogout(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	alice := w.person(t)
+	alice.login("alice")
+	alice.open(w.Origin() + "/deep/page")
+	alice.open(w.Origin() + "/")
+	alice.click("#logout")
+	alice.is("nobody")
+	alice.js(`(history.go(-2), 0)`, new(int))
+	alice.until("the login", `location.hostname == '`+id+`' && document.getElementById('password')`)
+	if n := w.service.called("GET", "/deep/page"); n != 1 {
+		t.Errorf("the page was served %d times", n)
+	}
+}
+
+// TestLogoutByForm: a page without scripts logs out by a form, at both ends.
+func TestLogoutByForm(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	alice := w.person(t)
+	alice.login("alice")
+	alice.js(`intercom.session().then(s => {
+		document.body.insertAdjacentHTML('beforeend', '<form method="post" action="/bff/logout"><input name="csrf_token" value="' + s.csrf_token + '"><button id="out">out</button></form>')
+		return 0
+	})`, new(int))
+	alice.click("#out")
+	alice.is("nobody")
+	alice.click("#login")
+	alice.see("#password")
+}
+
+// TestModuleOnASibling: a page of the portal takes the module from the gateway, logs in and comes back, calls, and hears
+// of the end.
+func TestModuleOnASibling(t *testing.T) {
+	w := newWorld(t, options{})
+	alice := w.person(t)
+	address := w.pages.put(portal, "/", replace(appPage, "/bff/intercom.js", w.Origin()+"/bff/intercom.js"))
+	known := `document.getElementById('who')?.textContent == 'alice' && location.href == '` + address + `'`
+	alice.open(address)
+	alice.click("#login")
+	alice.credentials("alice")
+	alice.until("the portal knows her", known)
+	var answer string
+	alice.js(`intercom.fetch('`+w.Origin()+`/deep/orders', { method: 'POST' }).then(r => r.text())`, &answer)
+	if answer != "ordered" {
+		t.Errorf("the portal orders: %q", answer)
+	}
+	began := time.Now()
+	w.idp.EndSession(t.Context(), "alice")
+	if _, took := alice.hears("ended", began); took > soon() {
+		t.Errorf("after %s", took)
+	}
+}
+
+// TestCookies: what the browser keeps of the gateway's, and that no sibling can put one in its place.
+func TestCookies(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	alice := w.person(t)
+	alice.open(w.pages.put(evil, "/", `<script>
+		for (const name of ['__Host-Http-ic', '__Host-Http-ic-tx', '__Host-ic']) document.cookie = name + '=' + 'A'.repeat(43) + '; Domain=intercom.test; Path=/; Secure'
+		document.cookie = 'tossed=1; Domain=intercom.test; Path=/; Secure'
+	</script>`))
+	alice.login("alice")
+	all, err := storage.GetCookies().WithBrowserContextID(alice.profile).Do(cdp.WithExecutor(alice.browser, chromedp.FromContext(alice.browser).Browser))
+	must(t, err)
+	found := map[string]*network.Cookie{}
+	for _, c := range all {
+		found[c.Domain+" "+c.Name] = c
+	}
+	for name, want := range map[string]network.Cookie{
+		app + " __Host-Http-ic":    {SameSite: network.CookieSameSiteStrict, Session: true},
+		app + " __Host-Http-ic-tx": {SameSite: network.CookieSameSiteLax},
+	} {
+		c := found[name]
+		if c == nil || !c.Secure || !c.HTTPOnly || c.Path != "/" || c.SameSite != want.SameSite || c.Session != want.Session {
+			t.Errorf("%s: %+v", name, c)
+		}
+		delete(found, name)
+	}
+	for name := range found {
+		if name != id+" intercom-openid-sso" && name != ".intercom.test tossed" {
+			t.Errorf("a cookie %s", name)
+		}
+	}
+	if found[".intercom.test tossed"] == nil {
+		t.Error("the sibling sets no cookie at all: this test says nothing")
+	}
+}
