@@ -206,8 +206,8 @@ func (h *Handler) session(o route.Origin, t transaction, tokens provider.Tokens,
 }
 
 // authTime is what a logout of all of the user's sessions is compared with. A provider need not say it (OpenID Connect Core
-// 1.0, section 2). It knew the user when we sent him there, so a logout before that is not about this login; in seconds,
-// as a logout is.
+// 1.0, section 2). Whatever session of his it went by, it was alive after we had sent him there, so a logout before that is
+// not about this login; in seconds, as a logout is.
 func authTime(t transaction, claims provider.Claims) time.Time {
 	if claims.AuthTime.IsZero() {
 		return t.Started.Truncate(time.Second)
