@@ -8,6 +8,9 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/intercom-broker/intercom/broker/gateway/login"
+	"github.com/intercom-broker/intercom/broker/gateway/provider"
 )
 
 // login: nobody is served before, the provider gets all that binds its answer to this login, and the policy knows the groups.
@@ -54,14 +57,14 @@ func (w *World) stolen(t *testing.T) {
 	if back.Query().Get("iss") != w.Provider.Issuer {
 		t.Errorf("the answer names %q", back.Query().Get("iss"))
 	}
-	w.refused(t, w.Person(t).Navigate(back.String()), "login_other_browser")
-	w.refused(t, alice.Navigate(back.String()), "login_unknown") // another browser had it: nobody else has
+	w.refused(t, w.Person(t).Navigate(back.String()), login.ReasonBrowser)
+	w.refused(t, alice.Navigate(back.String()), login.ReasonUnknown) // another browser had it: nobody else has
 
 	back = alice.Callback("alice")
-	w.refused(t, alice.Navigate(replaced(back, "iss", "https://evil.example")), "")
+	w.refused(t, alice.Navigate(replaced(back, "iss", "https://evil.example")), provider.ReasonIssuer)
 	mallory := w.Person(t)
 	code := mallory.Callback("bob").Query().Get("code")
-	w.refused(t, alice.Navigate(replaced(alice.Callback("alice"), "code", code)), "")
+	w.refused(t, alice.Navigate(replaced(alice.Callback("alice"), "code", code)), provider.ReasonCallback)
 
 	code = alice.Callback("alice").Query().Get("code")
 	if status, answer := w.redeem(t, code); status != http.StatusBadRequest || !strings.Contains(answer, "invalid_grant") {
