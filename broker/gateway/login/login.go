@@ -38,6 +38,8 @@ type Handler struct {
 	Log *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+
+	lacks lacks
 }
 
 // The reasons for which a login does not begin, or does not end well.
@@ -180,6 +182,7 @@ func (h *Handler) finish(w http.ResponseWriter, r *http.Request, o route.Origin,
 	if err != nil {
 		return err
 	}
+	h.miss(r.Context(), tokens, s.Claims)
 	before, had := session.FindID(r, Cookie(o))
 	id, _, err := h.Sessions.Create(r.Context(), s)
 	if err != nil {

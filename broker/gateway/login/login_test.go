@@ -1,9 +1,11 @@
 package login_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -369,6 +371,32 @@ func TestWithoutAuthTime(t *testing.T) {
 	logout(time.Now())
 	if res := b.get("/bff/callback?" + back.Encode()); res.StatusCode == http.StatusSeeOther {
 		t.Error("a session began that was over already")
+	}
+}
+
+// TestWhatLoginsLack: an operator is told, once, of a provider whose logins do not bring what the configuration counts on.
+func TestWhatLoginsLack(t *testing.T) {
+	w := newWorld(t)
+	var log bytes.Buffer
+	w.Log = slog.New(slog.NewTextHandler(&log, nil))
+	w.browser(t).logIn(t, "")
+	if log.Len() != 0 {
+		t.Errorf("nothing is lacking: %s", &log)
+	}
+	w.Claims = []string{"name", "shoe_size"}
+	w.idp.Break(openid.PathToken, providertest.Answer(func(a map[string]any) { delete(a, "refresh_token") }))
+	for range 2 {
+		if res := w.browser(t).logIn(t, ""); res.StatusCode != http.StatusSeeOther {
+			t.Errorf("%d", res.StatusCode)
+		}
+	}
+	for _, words := range []string{"no refresh token", "shoe_size"} {
+		if n := strings.Count(log.String(), words); n != 1 {
+			t.Errorf("%q is said %d times: %s", words, n, &log)
+		}
+	}
+	if strings.Contains(log.String(), "[name") {
+		t.Errorf("a claim that is there is missed: %s", &log)
 	}
 }
 
