@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -36,6 +37,7 @@ type clientKeys struct {
 	store *kv.Client // nil: there is no other replica
 	vouch *voucher
 	ready time.Time // when our first key signs
+	known atomic.Bool
 }
 
 // openClientKeys makes a key and publishes it.
@@ -50,16 +52,17 @@ func openClientKeys(ctx context.Context, store *kv.Client, vouch *voucher) (*cli
 		after = publishAhead
 	}
 	k.ready = time.Now().Add(after)
+	k.known.Store(len(others) == 0) // a provider that knows none fetches them for the first proof
 	if k.own, err = provider.NewAssertions(after, nil); err != nil {
 		return nil, err
 	}
 	return k, k.publish(ctx)
 }
 
-// Ready returns nil when our key signs.
+// Ready returns nil when our key signs, and the provider knows it.
 func (k *clientKeys) Ready() error {
-	if time.Now().Before(k.ready) {
-		return errors.New("our key is published, and the provider may not know it yet")
+	if !k.known.Load() {
+		return errors.New("our key is published, and the provider does not know it yet")
 	}
 	return nil
 }

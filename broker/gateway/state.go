@@ -108,6 +108,9 @@ func (p *parts) openProvider(ctx context.Context) error {
 	}
 	p.followers = append(p.followers, p.provider.Run)
 	p.checks["provider"] = p.provider.Ready
+	if p.own != nil {
+		p.followers = append(p.followers, p.own.introduce(p.provider, p.cfg.URL(p.cfg.Origins[0], "/callback"), p.log()))
+	}
 	return nil
 }
 

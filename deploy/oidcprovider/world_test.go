@@ -20,10 +20,7 @@ func TestMain(m *testing.M) {
 // brings them.
 func driver(change func(map[string]any), defaults ...string) providersuite.Driver {
 	return providersuite.Driver{
-		SignIn: func(user string) url.Values {
-			return url.Values{"prompt": {"login"}, "login": {user}, "password": {user}}
-		},
-		Confirm: confirm, NoExchange: true, NoRefreshEnd: true,
+		SignIn: signIn, Confirm: confirm, NoExchange: true,
 		Register: func(t *testing.T, w *gatewaytest.World, c providersuite.Client) providersuite.Registered {
 			t.Helper()
 			client, ours := register(t, w, c.Keys)
@@ -40,6 +37,11 @@ func driver(change func(map[string]any), defaults ...string) providersuite.Drive
 			}
 		},
 	}
+}
+
+// signIn fills in the form of a login.
+func signIn(user string) url.Values {
+	return url.Values{"prompt": {"login"}, "login": {user}, "password": {user}}
 }
 
 // confirm says yes: oidc-provider asks who logs out, whatever hint is given, if anybody is logged in.

@@ -17,9 +17,9 @@ import (
 const (
 	// assertionLife is short: an assertion is used at once.
 	assertionLife = time.Minute
-	// publishAhead is how long a new key is only published. Keycloak fetches keys at most every 10 s, and
-	// refuses a kid that it does not know until then.
-	publishAhead = 15 * time.Second
+	// publishAhead is how long a new key is only published, while the one before it signs. Keycloak fetches keys at
+	// most every 10 s and refuses a kid that it does not know until then; oidc-provider looks once a minute.
+	publishAhead = 5 * time.Minute
 )
 
 // Assertions signs client assertions (private_key_jwt; OpenID Connect Core 1.0, section 9) with a key that is
@@ -59,7 +59,7 @@ func (a *Assertions) add(after time.Duration) error {
 	return nil
 }
 
-// Rotate makes a new key. It is published from now on and signs 15 s later; the one before it stays
+// Rotate makes a new key. It is published from now on and signs 5 min later; the one before it stays
 // published until what it signed has ended.
 func (a *Assertions) Rotate() error { return a.add(publishAhead) }
 

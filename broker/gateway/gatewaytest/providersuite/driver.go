@@ -23,8 +23,6 @@ type Driver struct {
 	Confirm func(p *Person, asked Answer) Answer
 	// NoExchange: it exchanges no tokens, so services with `user: exchange` or `mint` are refused.
 	NoExchange bool
-	// NoRefreshEnd: it does not say when a refresh token ends.
-	NoRefreshEnd bool
 }
 
 // Client is how the gateway is to be registered.
@@ -33,6 +31,8 @@ type Client struct {
 	Keys bool
 	// Life is an access token's; zero means minutes.
 	Life time.Duration
+	// Alone: there is one gateway, else there are two.
+	Alone bool
 }
 
 // Registered is the gateway as a client.

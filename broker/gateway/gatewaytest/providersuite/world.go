@@ -27,7 +27,7 @@ p, group:staff, call, service/own/**, allow
 p, group:staff, exchange, audience/orders, allow
 `
 
-// World is two gateways on one Redis, in front of the services.
+// World is gateways on one Redis, in front of the services.
 type World struct {
 	*gatewaytest.World
 	Registered
@@ -41,8 +41,12 @@ func (d Driver) Start(t *testing.T, c Client) *World {
 	w := &World{driver: d}
 	upstream := httptest.NewServer(http.HandlerFunc(claimsOf))
 	t.Cleanup(upstream.Close)
+	replicas := 2
+	if c.Alone {
+		replicas = 1
+	}
 	w.World = gatewaytest.Start(t, gatewaytest.Options{
-		Replicas: 2, Redis: stack.StartRedis(t, stack.RedisOptions{}), Authority: d.Authority, Policy: policy, Services: fmt.Sprintf(services, upstream.URL),
+		Replicas: replicas, Redis: stack.StartRedis(t, stack.RedisOptions{}), Authority: d.Authority, Policy: policy, Services: fmt.Sprintf(services, upstream.URL),
 		Provider: func(g *gatewaytest.World) gateway.Provider {
 			w.Registered = d.Register(t, g, c)
 			return w.Provider
