@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/intercom-broker/intercom/broker/gateway"
 	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
 	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest/providersuite"
 )
@@ -22,6 +23,27 @@ func TestNewReplica(t *testing.T) {
 func TestSuite(t *testing.T) {
 	t.Parallel()
 	providersuite.Run(t, driver(nil))
+}
+
+// TestPushedAndBound: with pushed requests and tokens that are bound to a key of the session's, which its refreshes keep.
+func TestPushedAndBound(t *testing.T) {
+	t.Parallel()
+	w := driver(func(_ map[string]any, ours *gateway.Provider) { ours.PAR, ours.DPoP = true, true }).Start(t, providersuite.Client{Life: 5 * time.Second})
+	alice := w.Person(t)
+	first := alice.Login("alice").Claims(t)
+	key, _ := first["cnf"].(map[string]any)
+	if key["jkt"] == nil {
+		t.Fatalf("no key: %v", first)
+	}
+	gatewaytest.Eventually(t, "the tokens were refreshed", func() bool {
+		now := alice.Fetch(http.MethodGet, "/own/1").Claims(t)
+		if bound, _ := now["cnf"].(map[string]any); bound["jkt"] != key["jkt"] {
+			t.Fatalf("another key: %v", now)
+		}
+		return now["jti"] != first["jti"]
+	})
+	w.EndSession(t, alice, "alice")
+	gatewaytest.Eventually(t, "the session is over", func() bool { return !alice.State().Authenticated })
 }
 
 // TestRefreshTokensForOfflineAccess: as the package comes a login brings no refresh token. The session is as long as its
@@ -95,7 +117,8 @@ func TestKeysAtPrivateAddresses(t *testing.T) {
 // and not where: all of the user's sessions end, and another login is not refused.
 func TestLogoutsWithoutSID(t *testing.T) {
 	t.Parallel()
-	w := driver(func(client map[string]any) { delete(client, "backchannel_logout_session_required") }).Start(t, providersuite.Client{})
+	without := func(client map[string]any, _ *gateway.Provider) { delete(client, "backchannel_logout_session_required") }
+	w := driver(without).Start(t, providersuite.Client{})
 	here, there := w.Person(t), w.Person(t)
 	here.Login("alice").Claims(t)
 	there.Login("alice").Claims(t)

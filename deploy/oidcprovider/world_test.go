@@ -16,16 +16,16 @@ func TestMain(m *testing.M) {
 	stack.Main(m)
 }
 
-// driver is npm's oidc-provider. change may change the client's metadata; defaults are settings that stay as the package
-// brings them.
-func driver(change func(map[string]any), defaults ...string) providersuite.Driver {
+// driver is npm's oidc-provider. change may change the client's metadata and the gateway's side; defaults are settings that
+// stay as the package brings them.
+func driver(change func(client map[string]any, ours *gateway.Provider), defaults ...string) providersuite.Driver {
 	return providersuite.Driver{
 		SignIn: signIn, Confirm: confirm, NoExchange: true,
 		Register: func(t *testing.T, w *gatewaytest.World, c providersuite.Client) providersuite.Registered {
 			t.Helper()
 			client, ours := register(t, w, c.Keys)
 			if change != nil {
-				change(client)
+				change(client, &ours)
 			}
 			p := stack.StartOIDCProvider(t, stack.OIDCProviderOptions{Authority: w.Authority, Clients: []map[string]any{client}, Life: c.Life, Defaults: defaults})
 			ours.Issuer, ours.CA = p.Issuer, p.CACert

@@ -28,11 +28,10 @@ const settings = {
   loadExistingGrant: async (ctx) => {
     const { client, session, provider, result } = ctx.oidc
     const known = result?.consent?.grantId ?? session.grantIdFor(client.clientId)
-    const grant = known ? await provider.Grant.find(known) : new provider.Grant({ clientId: client.clientId, accountId: session.accountId })
-    if (grant) {
-      grant.addOIDCScope('openid profile offline_access')
-      await grant.save()
-    }
+    const kept = known && await provider.Grant.find(known) // gone with a refresh token that was taken back
+    const grant = kept ?? new provider.Grant({ clientId: client.clientId, accountId: session.accountId })
+    grant.addOIDCScope('openid profile')
+    await grant.save()
     return grant
   },
 }

@@ -49,6 +49,23 @@ func (w *World) asks(t *testing.T) {
 	}
 }
 
+// prompts: who is logged in at the provider gets in without a question, who is not is led back, and who is to show again who
+// he is does so.
+func (w *World) prompts(t *testing.T) {
+	alice := w.Person(t)
+	if at := alice.Navigate("/bff/login?prompt=none&return_to=/bff/session"); at.Request.URL.Path != "/bff/session" || alice.State().Authenticated {
+		t.Errorf("before the login: %s %s %.300s", at.Request.URL, at.Status, at.Text)
+	}
+	alice.Login("alice").Claims(t)
+	alice.http.Jar.SetCookies(alice.origin(), []*http.Cookie{{Name: "__Host-Http-ic", Path: "/", Secure: true, MaxAge: -1}})
+	alice.Navigate("/bff/login?prompt=none&return_to=/own/1").Claims(t)
+	again := alice.Navigate("/bff/login?prompt=login&return_to=/own/1")
+	if again.Request.URL.Host == alice.origin().Host {
+		t.Fatalf("alice is not asked again: %s %.300s", again.Request.URL, again.Text)
+	}
+	alice.Submit(again, alice.form("alice")).Claims(t)
+}
+
 // stolen: an answer is good once, in the browser that it is for, from the provider that was asked, and a code for whom the
 // login is (RFC 9700, sections 2.1 and 4.5; RFC 9207).
 func (w *World) stolen(t *testing.T) {

@@ -12,6 +12,7 @@ func Run(t *testing.T, d Driver) {
 		w := d.Start(t, Client{})
 		t.Run("login", w.login)
 		t.Run("services", w.services)
+		t.Run("prompts", w.prompts)
 		t.Run("stolen answers", w.stolen)
 		t.Run("logout", w.logout)
 		t.Run("logout at the provider", w.endedThere)

@@ -69,8 +69,9 @@ func (w *World) leave(p *Person, address string) Answer {
 }
 
 func claimsOf(w http.ResponseWriter, r *http.Request) {
+	_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	claims := jwt.MapClaims{}
-	if _, _, err := jwt.NewParser().ParseUnverified(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), claims); err != nil {
+	if _, _, err := jwt.NewParser().ParseUnverified(token, claims); err != nil {
 		http.Error(w, err.Error(), http.StatusUnauthorized)
 		return
 	}
