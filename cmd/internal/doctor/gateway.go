@@ -51,6 +51,7 @@ func (g *gatewayExam) round(n int) []check {
 		{
 			{"provider-client", g.file, g.client}, {"redirect-uri", g.file, g.redirects}, {"post-logout-uri", g.file, g.postLogouts},
 			{"back-channel", g.file, g.backChannel}, {"refresh-token", g.file, g.refreshes}, {"token-exchange", g.file, g.exchanges},
+			{"own-token", g.file, g.ownTokens},
 		},
 	}[n]
 }

@@ -4,8 +4,11 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/golang-jwt/jwt/v5"
+
 	"github.com/intercom-broker/intercom/broker/gateway"
 	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
+	"github.com/intercom-broker/intercom/broker/secret"
 	"github.com/intercom-broker/intercom/broker/strict"
 	"github.com/intercom-broker/intercom/cmd/internal/doctor"
 	"github.com/intercom-broker/intercom/deploy/stack"
@@ -18,6 +21,7 @@ type foreignCase struct {
 	services string
 	change   func(client map[string]any, ours *gateway.Provider)
 	defaults []string
+	token    string // of --user-token
 	want     want
 	also     []string
 }
@@ -48,7 +52,15 @@ func (c foreignCase) examine(t *testing.T) []doctor.Row {
 	}})
 	cfg := w.Gateways[0].Config
 	cfg.UpstreamCA = w.Authority.File
-	return doctor.Examine(t.Context(), doctor.Options{Gateway: &cfg, GatewayFile: "gateway.yaml", Timeout: patient})
+	return doctor.Examine(t.Context(), doctor.Options{Gateway: &cfg, GatewayFile: "gateway.yaml", Timeout: patient, UserToken: secret.FromString(c.token)})
+}
+
+// tokenFor is a token of nobody's making, for one audience.
+func tokenFor(t *testing.T, audience string) string {
+	t.Helper()
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{Audience: jwt.ClaimStrings{audience}}).SignedString([]byte("a key of nobody's"))
+	must(t, err)
+	return token
 }
 
 // TestOIDCProvider: what a second foreign provider lacks is named with what follows from it, and the rest of it is taken as
@@ -77,6 +89,10 @@ func TestOIDCProvider(t *testing.T) {
 			want: want{"redirect-uri", doctor.Fail, "answers 400", "/bff/callback as a redirect URI"}},
 		"a post-logout URI that is not registered": {change: func(client map[string]any, _ *gateway.Provider) { client["post_logout_redirect_uris"] = elsewhere },
 			want: want{"post-logout-uri", doctor.Fail, "answers 400", "/bff/logout/return as a post-logout redirect URI"}},
+		"a token that is not seen": {want: want{"own-token", doctor.Skip, "seen with a user's token only", ""}},
+		"an opaque token":          {token: "AHGYDS", want: want{"own-token", doctor.Fail, "own the token of --user-token is opaque", "JWTs that name it"}},
+		"a token for another":      {token: tokenFor(t, "files"), want: want{"own-token", doctor.Fail, `for ["files"] and not for "own"`, "JWTs that name it"}},
+		"a token for the service":  {token: tokenFor(t, "own"), want: want{"own-token", doctor.OK, `for "own"`, ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.services == "" {
