@@ -25,10 +25,11 @@ func TestSuite(t *testing.T) {
 	providersuite.Run(t, driver(nil))
 }
 
-// TestPushedAndBound: with pushed requests and tokens that are bound to a key of the session's, which its refreshes keep.
+// TestPushedAndBound: with pushed requests and tokens that are bound to a key of the session's, which its refreshes keep; and
+// with refresh tokens that are good more than once, as the package has them.
 func TestPushedAndBound(t *testing.T) {
 	t.Parallel()
-	w := driver(func(_ map[string]any, ours *gateway.Provider) { ours.PAR, ours.DPoP = true, true }).Start(t, providersuite.Client{Life: 5 * time.Second})
+	w := driver(func(_ map[string]any, ours *gateway.Provider) { ours.PAR, ours.DPoP = true, true }, "rotateRefreshToken").Start(t, providersuite.Client{Life: 5 * time.Second})
 	alice := w.Person(t)
 	first := alice.Login("alice").Claims(t)
 	key, _ := first["cnf"].(map[string]any)
@@ -74,6 +75,18 @@ func TestClaimsAtUserinfo(t *testing.T) {
 	}
 }
 
+// TestConsent: as the package comes the user is asked whether the gateway may, and a silent login waits for the answer.
+func TestConsent(t *testing.T) {
+	t.Parallel()
+	w := driver(nil, "loadExistingGrant").Start(t, providersuite.Client{})
+	alice := w.Person(t)
+	question := alice.Login("alice")
+	if at := alice.Navigate("/bff/login?prompt=none&return_to=/bff/session"); at.Request.URL.Path != "/bff/session" || alice.State().Authenticated {
+		t.Errorf("before the answer: %s %s %.300s", at.Request.URL, at.Status, at.Text)
+	}
+	alice.Submit(question, nil).Claims(t)
+}
+
 // TestOpaqueTokens: as the package comes the token of the login is opaque, and for no service.
 func TestOpaqueTokens(t *testing.T) {
 	t.Parallel()
@@ -117,7 +130,9 @@ func TestKeysAtPrivateAddresses(t *testing.T) {
 // and not where: all of the user's sessions end, and another login is not refused.
 func TestLogoutsWithoutSID(t *testing.T) {
 	t.Parallel()
-	without := func(client map[string]any, _ *gateway.Provider) { delete(client, "backchannel_logout_session_required") }
+	without := func(client map[string]any, _ *gateway.Provider) {
+		delete(client, "backchannel_logout_session_required")
+	}
 	w := driver(without).Start(t, providersuite.Client{})
 	here, there := w.Person(t), w.Person(t)
 	here.Login("alice").Claims(t)
