@@ -3,7 +3,6 @@ package provider
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -50,9 +49,9 @@ func newKeys(url string, interval time.Duration, fetch func(context.Context, str
 	return &keys{url: url, interval: interval, fetch: fetch, now: now}
 }
 
-// VerifySignature implements oidc.KeySet. The algorithm was checked by the caller against what is allowed;
-// here it must be the key's too.
-func (k *keys) VerifySignature(ctx context.Context, raw string) ([]byte, error) {
+// verify returns the payload of a token. The algorithm was checked by the caller against what is allowed; here it must be the
+// key's too. interval is how soon after a fetch an unknown kid sets off another.
+func (k *keys) verify(ctx context.Context, raw string, interval time.Duration) ([]byte, error) {
 	algs := make([]jose.SignatureAlgorithm, 0, len(asymmetric()))
 	for _, alg := range asymmetric() {
 		algs = append(algs, jose.SignatureAlgorithm(alg))
@@ -62,25 +61,31 @@ func (k *keys) VerifySignature(ctx context.Context, raw string) ([]byte, error) 
 		return nil, fmt.Errorf("not one signature: %w", err)
 	}
 	header := jws.Signatures[0].Protected
-	key, err := k.find(ctx, header)
+	key, err := k.find(ctx, header, interval)
 	if err != nil {
 		return nil, err
 	}
 	return jws.Verify(key)
 }
 
+// unknownKeyError is about a token that names a key which the provider does not publish.
+type unknownKeyError struct{}
+
+// Error implements error.
+func (*unknownKeyError) Error() string { return "the provider publishes no such key" }
+
 // find returns the key that a header names. Without a kid there must be no choice.
-func (k *keys) find(ctx context.Context, h jose.Header) (*jose.JSONWebKey, error) {
+func (k *keys) find(ctx context.Context, h jose.Header, interval time.Duration) (*jose.JSONWebKey, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	age := k.now().Sub(k.fetched)
 	if key := k.lookUp(h); key != nil && age < keysStale {
 		if age > keysAge {
-			k.start()
+			k.start(interval)
 		}
 		return key, nil
 	}
-	if flight := k.start(); flight != nil {
+	if flight := k.start(interval); flight != nil {
 		k.mu.Unlock()
 		err := wait(ctx, flight)
 		k.mu.Lock()
@@ -94,7 +99,7 @@ func (k *keys) find(ctx context.Context, h jose.Header) (*jose.JSONWebKey, error
 	if k.failure != nil || k.fetched.IsZero() {
 		return nil, fault.New(fault.Unavailable, reasonKeys, "the login provider's keys cannot be fetched").Because(k.failure)
 	}
-	return nil, errors.New("no such key")
+	return nil, &unknownKeyError{}
 }
 
 func wait(ctx context.Context, flight <-chan struct{}) error {
@@ -122,12 +127,12 @@ func (k *keys) lookUp(h jose.Header) (found *jose.JSONWebKey) {
 
 // start sets off a fetch or joins the one under way, and returns nil when it is too soon for another. The
 // fetch belongs to no caller: one who leaves takes it from nobody.
-func (k *keys) start() <-chan struct{} {
+func (k *keys) start(interval time.Duration) <-chan struct{} {
 	now := k.now()
 	if k.flight != nil {
 		return k.flight
 	}
-	if !k.tried.IsZero() && now.Sub(k.tried) < k.interval {
+	if !k.tried.IsZero() && now.Sub(k.tried) < interval {
 		return nil
 	}
 	flight := make(chan struct{})

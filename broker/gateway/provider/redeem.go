@@ -92,15 +92,15 @@ func (h Holder) Refresh(ctx context.Context, refresh secret.Value, held Claims) 
 		return tokens, held, nil
 	}
 	claims, err := p.verifyID(ctx, r, answer.ID)
-	switch {
-	case fault.KindOf(err) == fault.Unavailable || fault.KindOf(err) == fault.Timeout:
-		// The keys cannot be had now. The ID token is a courtesy here: what matters are the tokens, which
-		// came over TLS for our own refresh token and would be lost.
+	if p.keyless(ctx, err) {
+		// The ID token is a courtesy here: what matters are the tokens, which came over TLS for our own refresh token and
+		// would be lost.
 		return tokens, held, nil
-	case err != nil:
-		return Tokens{}, held, err
 	}
-	if err := claims.follows(held); err != nil {
+	if err == nil {
+		err = claims.follows(held)
+	}
+	if err != nil {
 		return Tokens{}, held, err
 	}
 	// Whose it is was signed, and that it is new is seen by how it came. Its times are for who could not know that: to
@@ -110,4 +110,14 @@ func (h Holder) Refresh(ctx context.Context, refresh secret.Value, held Claims) 
 	}
 	tokens.ID = secret.FromString(answer.ID)
 	return tokens, claims, nil
+}
+
+// keyless reports whether an ID token could not be verified because its key cannot be had: now, or at all.
+func (p *Provider) keyless(ctx context.Context, err error) bool {
+	if _, unknown := errors.AsType[*unknownKeyError](err); unknown {
+		p.cfg.Logger.WarnContext(ctx, "the login provider signs with a key that it does not publish: new logins will fail")
+		return true
+	}
+	kind := fault.KindOf(err)
+	return err != nil && (kind == fault.Unavailable || kind == fault.Timeout)
 }

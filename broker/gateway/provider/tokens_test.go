@@ -446,3 +446,44 @@ func TestTokensDoNotPrint(t *testing.T) {
 		t.Errorf("%+v (%v)", user, err)
 	}
 }
+
+// TestKeysJustRotated: a key that came just after the keys were fetched is fetched for a token that the provider handed to us,
+// and one that is not published keeps logins out and ends no session.
+func TestKeysJustRotated(t *testing.T) {
+	s := server(t, nil)
+	now := newClock()
+	p := open(t, s, func(c *provider.Config) { c.Now = now.Now })
+	tokens, claims := login(t, s, p)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(s.RotateKeys())
+	now.Add(2 * time.Second)
+	login(t, s, p)
+	published, err := json.Marshal(s.JWKS())
+	must(err)
+	must(s.RotateKeys())
+	s.Break(openid.PathJWKS, providertest.Raw(published))
+	tokens, held, err := p.Refresh(t.Context(), tokens.Refresh, claims) // the keys were fetched in this second
+	if err != nil || tokens.Refresh.IsZero() || held.Subject != "alice" {
+		t.Errorf("a refresh, too soon to ask: %v", err)
+	}
+	now.Add(2 * time.Second)
+	if tokens, held, err = p.Refresh(t.Context(), tokens.Refresh, held); err != nil || !tokens.ID.IsZero() || held.Subject != "alice" {
+		t.Errorf("a refresh, with an unknown key: %v", err)
+	}
+	tx, callback := arrive(t, s, p, provider.Request{})
+	now.Add(2 * time.Second)
+	if _, _, err := p.Redeem(t.Context(), tx, callback); fault.From(err).Reason != provider.ReasonID {
+		t.Errorf("a login with an unknown key: %v", err)
+	}
+	s.Break(openid.PathToken, s.IDToken(providertest.Defect{Forge: func(f *providertest.Forgery) { f.How = providertest.ByBrokenProof }}))
+	s.Break(openid.PathJWKS, providertest.Answer(func(map[string]any) {}))
+	now.Add(2 * time.Second)
+	if _, _, err := p.Refresh(t.Context(), tokens.Refresh, held); provider.OutcomeOf(err) != provider.Ended {
+		t.Errorf("a refresh whose signature is bad: %v", err)
+	}
+}
