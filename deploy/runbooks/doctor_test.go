@@ -1,14 +1,41 @@
 package runbooks_test
 
 import (
+	"flag"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/intercom-broker/intercom/deploy/stack"
 )
 
-// tool is the operator's command. The go command keeps what it built for the next run.
-const tool = "github.com/intercom-broker/intercom/cmd/intercom"
+// TestMain builds the operator's command, so that tests call it as the pages do, by its name. They wait more than they work,
+// so more of them run at a time than there are processors.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "4")
+	if !testing.Short() {
+		bin, err := os.MkdirTemp("", "rb-")
+		if err == nil {
+			defer os.RemoveAll(bin)
+			err = build(bin)
+		}
+		if err != nil {
+			panic(err)
+		}
+	}
+	stack.Main(m)
+}
+
+func build(bin string) error {
+	out, err := exec.Command("go", "build", "-o", bin+"/", "../../cmd/intercom").CombinedOutput() //nolint:noctx // it ends
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return os.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+}
 
 // file writes the first gateway's configuration as an operator would have it, and returns its path.
 func (w *world) file(t *testing.T) string {
@@ -34,7 +61,7 @@ audit: { dir: audit-operator }
 func (w *world) intercom(t *testing.T, s *seen, arguments string) string {
 	t.Helper()
 	args := strings.Fields(strings.ReplaceAll(arguments, "gateway.yaml", w.file(t)))
-	out, err := exec.CommandContext(t.Context(), "go", append([]string{"run", tool}, args...)...).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "intercom", args...).CombinedOutput()
 	s.add("intercom", arguments+":", string(out), exit(err))
 	return string(out)
 }

@@ -108,7 +108,11 @@ func navigation(language string) map[string]string {
 // opens opens a page, and goes where it leads.
 func (p *person) opens(s *seen, path string) answer {
 	p.t.Helper()
-	a := p.do(http.MethodGet, path, nil, navigation("en"))
+	a, err := p.try(http.MethodGet, path, nil, navigation("en"))
+	if err != nil { // of the provider, to which the page leads
+		s.add("page", path+":", "nobody answers:", err.Error())
+		return a
+	}
 	s.add("page", path+":", a.words())
 	return a
 }

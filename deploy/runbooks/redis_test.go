@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/intercom-broker/intercom/broker/embedded/openid"
 	"github.com/intercom-broker/intercom/broker/gateway"
 	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
 	"github.com/intercom-broker/intercom/broker/kv"
@@ -91,7 +92,7 @@ func (w *world) endAtKeycloak(t *testing.T) {
 func TestRedisFailover(t *testing.T) {
 	t.Parallel()
 	group := stack.StartRedisSentinel(t, 1)
-	w := atKeycloak(t, stack.Keycloak(t, ""), "failover", gateway.Sessions{Redis: &kv.Config{Addresses: group.Addrs, Sentinel: kv.Sentinel{Primary: group.Name}}}, nil)
+	w := atOurs(t, gateway.Sessions{Redis: &kv.Config{Addresses: group.Addrs, Sentinel: kv.Sentinel{Primary: group.Name}}}, openid.Config{})
 	alice := w.person(t).loggedIn()
 	away := &seen{}
 	began := time.Now()

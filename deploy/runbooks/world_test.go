@@ -24,8 +24,6 @@ import (
 	"github.com/intercom-broker/intercom/deploy/stack"
 )
 
-func TestMain(m *testing.M) { stack.Main(m) }
-
 // host is the origin's: a name that also a command finds which runs beside the test.
 const host = "localhost"
 

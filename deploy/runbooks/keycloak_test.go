@@ -1,0 +1,62 @@
+package runbooks_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
+	"github.com/intercom-broker/intercom/deploy/stack"
+)
+
+// TestKeycloakUpgraded ends Keycloak and starts it again on its database, as an upgrade does, and then as one does that
+// forgets the sessions.
+func TestKeycloakUpgraded(t *testing.T) {
+	t.Parallel()
+	page := open(t, "keycloak-upgraded.md")
+	k := stack.StartKeycloak(t, stack.KeycloakOptions{})
+	w := atKeycloak(t, k, "upgraded", one(stack.StartRedis(t, stack.RedisOptions{})), func(realm map[string]any) { realm["accessTokenLifespan"] = 44 })
+	alice := w.person(t).at(0).loggedIn()
+	if !alice.works("/orders/1") {
+		t.Fatal("no token was minted")
+	}
+	must(t, k.Process.Stop())
+
+	served := &seen{}
+	alice.fetches(served, "/orders/1")
+	page.holds("served", served)
+
+	away := &seen{}
+	alice.at(1).fetches(away, "/orders/1")
+	alice.opens(away, "/files/1")
+	alice.fetches(away, "/bff/session")
+	w.person(t).opens(away, "/bff/login")
+	w.admin(t, away, "/readyz")
+	w.intercom(t, away, "doctor --gateway gateway.yaml")
+	gatewaytest.Eventually(t, "the tokens that there are end", func() bool { return !alice.at(0).works("/orders/1") })
+	w.logs(away)
+	page.holds("away", away)
+
+	back := &seen{}
+	must(t, k.Process.Start(t.Context()))
+	gatewaytest.Eventually(t, "it goes on", func() bool { return alice.works("/files/1") })
+	for _, path := range []string{"/files/1", "/orders/1"} {
+		alice.fetches(back, path)
+	}
+	if a := alice.login(back); a.asked {
+		t.Error("Keycloak asks for a password again")
+	}
+	w.admin(t, back, "/readyz")
+	page.holds("back", back)
+
+	forgot := &seen{}
+	k.Call(t, http.MethodPost, "upgraded/logout-all", nil, nil)
+	gatewaytest.Eventually(t, "the gateways find out", func() bool {
+		return strings.Contains(alice.fetches(forgot, "/files/1").text, "session_expired")
+	})
+	if a := alice.login(forgot); !a.asked || a.StatusCode != http.StatusOK {
+		t.Errorf("the login: %s", a.words())
+	}
+	w.logs(forgot)
+	page.holds("forgot", forgot)
+}
