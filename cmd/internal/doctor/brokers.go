@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -77,11 +76,7 @@ func greet(ctx context.Context, source *svid.Source, want spiffeid.ID, address s
 		return err
 	}
 	defer conn.Close()
-	_ = conn.SetReadDeadline(time.Now().Add(patience))
-	if _, err = conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil // it took us, and says nothing
-	}
-	return err
+	return heard(conn, patience)
 }
 
 // knock asks an egress door for nothing: any answer is one, and tells the time.

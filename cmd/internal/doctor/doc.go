@@ -5,8 +5,8 @@
 // deadline. What one round opens (our SVID, then the provider), the next uses; where it could not be opened, what stands
 // on it is skipped, and says so.
 //
-//	round 1   who we are; what needs nobody: certificates, sites, upstreams
-//	round 2   what is reached with that: brokers, provider, Redis, Vault
+//	round 1   who we are; what needs nobody: certificates, sites, origins
+//	round 2   what is reached with that: upstreams, brokers, provider, Redis, Vault
 //	round 3   what the provider thinks of us: client, redirects, logout, exchange
 //	last      the clocks that were seen on the way
 //

@@ -42,9 +42,10 @@ func (g *gatewayExam) round(n int) []check {
 	return [rounds][]check{
 		{
 			{"identity", g.file, g.who}, {"certificate", g.file, g.certificate}, {"cookies", g.file, g.cookies},
-			{"same-site", g.file, g.sameSite}, {"upstream", g.file, g.upstreams}, {"origin", g.file, g.origins},
+			{"same-site", g.file, g.sameSite}, {"origin", g.file, g.origins},
 		},
 		{
+			{"upstream", g.file, g.upstreams},
 			{"brokers", g.file, g.meshes}, {"policy", g.file, g.policy}, {"provider", g.file, g.openProvider},
 			{"redis", g.file, g.redis}, {"sealing-keys", g.file, g.sealingKeys},
 		},

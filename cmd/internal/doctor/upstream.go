@@ -4,16 +4,20 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/intercom-broker/intercom/broker/hygiene"
 	"github.com/intercom-broker/intercom/broker/service"
+	"github.com/intercom-broker/intercom/broker/svid"
 )
 
 // atOnce is how many upstreams are dialled at a time.
@@ -21,22 +25,40 @@ const atOnce = 16
 
 // upstreams dials the services to which the gateway itself sends browsers' requests.
 func (g *gatewayExam) upstreams(ctx context.Context, r rows) {
+	source := g.identity.Load()
 	var own []*service.Service
+	var bound []string
 	for _, s := range g.services {
-		if s.Mode != service.ModeInject { // those go through a broker
+		switch {
+		case s.Mode == service.ModeInject: // those go through a broker
+		case isBound(s) && source == nil:
+			bound = append(bound, s.Name)
+		default:
 			own = append(own, s)
 		}
 	}
 	pool, ok := roots(r, key("upstream_ca"), g.Gateway.UpstreamCA)
-	if ok {
-		dialer{pool, g.Now()}.all(ctx, r, own)
+	if !ok {
+		return
+	}
+	if len(bound) > 0 {
+		r.skip("we have no SVID to show to %s", strings.Join(bound, ", "))
+	}
+	if len(own) > 0 || len(bound) == 0 {
+		dialer{pool, g.Now(), source}.all(ctx, r, own)
 	}
 }
 
-// dialer says who may vouch for upstreams, and what time it is.
+// isBound reports whether a service gets tokens that are bound to the gateway's certificate, and so is shown it.
+func isBound(s *service.Service) bool {
+	return s.Browser != nil && s.Browser.User.Kind == service.UserMint && s.Token != nil && s.Token.Bind == service.BindSVID
+}
+
+// dialer says who may vouch for upstreams, what time it is, and who we are; nil where no upstream is to know.
 type dialer struct {
 	roots *x509.CertPool
 	now   time.Time
+	own   *svid.Source
 }
 
 // all dials every place of the services, and tells of those with which something is the matter.
@@ -87,17 +109,47 @@ func (d dialer) dial(ctx context.Context, r rows, s *service.Service, target *ur
 		return
 	}
 	defer conn.Close()
-	if target.Scheme != "https" {
-		return
+	if target.Scheme == "https" {
+		d.shake(ctx, r, s, target, conn)
 	}
-	secure := tls.Client(conn, &tls.Config{RootCAs: d.roots, ServerName: target.Hostname(), MinVersion: tls.VersionTLS12})
-	if err := secure.HandshakeContext(ctx); err != nil {
+}
+
+// patientlyShown is how long a service may take to say that it does not want our certificate: in TLS 1.3 it looks at it when
+// we are done already (RFC 8446, section 2).
+const patientlyShown = 500 * time.Millisecond
+
+// shake shakes hands as a call does: with our certificate where the service's tokens are bound to it.
+func (d dialer) shake(ctx context.Context, r rows, s *service.Service, target *url.URL, conn net.Conn) {
+	at, address := place{pos: s.Pos}, net.JoinHostPort(target.Hostname(), port(target))
+	config := &tls.Config{RootCAs: d.roots, ServerName: target.Hostname(), MinVersion: tls.VersionTLS12}
+	if isBound(s) {
+		config.GetClientCertificate = tlsconfig.GetClientCertificate(d.own)
+	}
+	secure := tls.Client(conn, config)
+	err := secure.HandshakeContext(ctx)
+	if err == nil && isBound(s) {
+		err = heard(secure, patientlyShown)
+	}
+	switch {
+	case err != nil && isBound(s) && says(err, "remote error"):
+		r.fail(at, "let the service trust the authorities of our trust domain, "+d.own.ID().TrustDomain().Name(), "%s does not take our SVID: %s", address, why(err))
+	case err != nil:
 		r.fail(at, "put its authority into upstream_ca, or give the service a certificate that is good for "+target.Hostname(), "%s: %s", address, why(err))
-		return
+	default:
+		if leaf := secure.ConnectionState().PeerCertificates[0]; ending(leaf, d.now) {
+			r.warn(at, "renew the service's certificate", "the certificate of %s ends in %s", address, round(leaf.NotAfter.Sub(d.now)))
+		}
 	}
-	if leaf := secure.ConnectionState().PeerCertificates[0]; ending(leaf, d.now) {
-		r.warn(at, "renew the service's certificate", "the certificate of %s ends in %s", address, round(leaf.NotAfter.Sub(d.now)))
+}
+
+// heard waits for a peer's first word, such as an alert. One that says nothing has nothing against us.
+func heard(conn net.Conn, wait time.Duration) error {
+	_ = conn.SetReadDeadline(time.Now().Add(wait))
+	_, err := conn.Read(make([]byte, 1))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil
 	}
+	return err
 }
 
 // clear tells of what travels in the clear. A stored credential and a user's token must not; a token for that one service

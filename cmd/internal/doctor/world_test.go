@@ -107,6 +107,11 @@ func (w *world) healthy() map[string]any {
 // serve starts an https server for which the authority vouches, at localhost.
 func serve(t *testing.T, a *stack.Authority) string {
 	t.Helper()
+	return serveTLS(t, a, func(*tls.Config) {})
+}
+
+func serveTLS(t *testing.T, a *stack.Authority, change func(*tls.Config)) string {
+	t.Helper()
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	must(t, a.Issue(cert, key, "localhost"))
@@ -114,6 +119,7 @@ func serve(t *testing.T, a *stack.Authority) string {
 	must(t, err)
 	s := httptest.NewUnstartedServer(http.NotFoundHandler())
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	change(s.TLS)
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.StartTLS()
 	t.Cleanup(s.Close)

@@ -1,0 +1,65 @@
+package doctor_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/intercom-broker/intercom/broker/embedded"
+	"github.com/intercom-broker/intercom/cmd/internal/doctor"
+)
+
+// authoritiesOf are those of a trust domain.
+func authoritiesOf(d *embedded.Domain) *x509.CertPool {
+	pool := x509.NewCertPool()
+	for _, c := range d.Bundle().X509Authorities() {
+		pool.AddCert(c)
+	}
+	return pool
+}
+
+// TestBoundServices: a service whose tokens are bound to our certificate is shown it, as it is when it is called; one that does
+// not take it is named, whenever in the handshake it says so.
+func TestBoundServices(t *testing.T) {
+	l := startLesser(t, nil)
+	stranger, err := embedded.New(embedded.Config{})
+	must(t, err)
+	look := func(t *testing.T, socket string, change func(*tls.Config)) []doctor.Row {
+		t.Helper()
+		address := serveTLS(t, l.Authority, func(c *tls.Config) {
+			c.ClientAuth = tls.RequireAndVerifyClientCert
+			change(c)
+		})
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, "team.yaml"), fmt.Sprintf("version: 1\nowner: test\nservices:\n"+
+			"  ledger: { upstream: { url: %q, dial: [127.0.0.0/8] }, token: { bind: svid }, user: mint, match: /ledger }\n", address))
+		c := l.Gateways[0].Config
+		c.UpstreamCA, c.Services = l.Authority.File, dir
+		if socket != "" {
+			c.Identity.Socket = socket
+		}
+		return doctor.Examine(t.Context(), doctor.Options{Gateway: &c, GatewayFile: "gateway.yaml", Timeout: patient})
+	}
+	also := []string{"same-site", "token-exchange"}
+	for name, c := range map[string]struct {
+		version uint16
+		trusts  *embedded.Domain
+		want    want
+	}{
+		"TLS 1.2":                          {tls.VersionTLS12, l.Broker.Domain, want{"upstream", doctor.OK, "1 upstream", ""}},
+		"TLS 1.3":                          {tls.VersionTLS13, l.Broker.Domain, want{"upstream", doctor.OK, "1 upstream", ""}},
+		"TLS 1.2, of another trust domain": {tls.VersionTLS12, stranger, want{"upstream", doctor.Fail, "does not take our SVID", "trust domain"}},
+		"TLS 1.3, of another trust domain": {tls.VersionTLS13, stranger, want{"upstream", doctor.Fail, "does not take our SVID", "trust domain"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rows := look(t, "", func(s *tls.Config) { s.MaxVersion, s.ClientCAs = c.version, authoritiesOf(c.trusts) })
+			broken(t, rows, c.want, also...)
+		})
+	}
+	t.Run("without an SVID", func(t *testing.T) {
+		rows := look(t, "unix:///nowhere.sock", func(s *tls.Config) { s.ClientCAs = authoritiesOf(l.Broker.Domain) })
+		broken(t, rows, want{"upstream", doctor.Skip, "ledger", ""}, append(also, "identity", "policy", "brokers")...)
+	})
+}
