@@ -65,6 +65,17 @@ func OpenVault(ctx context.Context, o VaultOptions) (*VaultServer, error) {
 }
 
 func (v *VaultServer) open(ctx context.Context, program, dir string, o VaultOptions) error {
+	if err := v.serve(ctx, program, dir, "stack", o); err != nil {
+		return err
+	}
+	if err := v.initialise(ctx); err != nil {
+		return err
+	}
+	return v.Unseal(ctx)
+}
+
+// serve starts it, uninitialised, under a name that it has in its cluster.
+func (v *VaultServer) serve(ctx context.Context, program, dir, node string, o VaultOptions) error {
 	certs, err := newCertificates(dir)
 	if err != nil {
 		return err
@@ -80,11 +91,11 @@ func (v *VaultServer) open(ctx context.Context, program, dir string, o VaultOpti
 			return fmt.Errorf("stack: %w", err)
 		}
 	}
-	err = withPorts(2, func(ports []int) (err error) {
+	return withPorts(2, func(ports []int) (err error) {
 		v.Addr = "https://" + addr(ports[0])
 		config := filepath.Join(dir, "vault.hcl")
 		if err := writeConfig(config, "vault.hcl", map[string]string{
-			"Addr": addr(ports[0]), "Cluster": addr(ports[1]), "Cert": certs.cert, "Key": certs.key, "Raft": raft,
+			"Addr": addr(ports[0]), "Cluster": addr(ports[1]), "Cert": certs.cert, "Key": certs.key, "Raft": raft, "Node": node,
 		}); err != nil {
 			return err
 		}
@@ -94,13 +105,6 @@ func (v *VaultServer) open(ctx context.Context, program, dir string, o VaultOpti
 		})
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	if err := v.initialise(ctx); err != nil {
-		return err
-	}
-	return v.Unseal(ctx)
 }
 
 // externalVault is the server that the environment names, and nil when it names none.

@@ -94,3 +94,16 @@ func TestExternalVault(t *testing.T) {
 		t.Error("a server that is not ours was sealed, restarted or stopped")
 	}
 }
+
+// TestVaultStandby: what it is asked is answered by the active one, and it says what it is.
+func TestVaultStandby(t *testing.T) {
+	v := stack.StartVault(t, stack.VaultOptions{Persistent: true})
+	kv := v.KV(t)
+	v.Call(t, http.MethodPost, kv+"/data/a", map[string]any{"data": map[string]any{"k": "v"}})
+	standby := stack.StartVaultStandby(t, v)
+	standby.Call(t, http.MethodGet, kv+"/data/a", nil)
+	_, err := standby.Do(t.Context(), http.MethodGet, "sys/health", nil)
+	if e, ok := errors.AsType[*stack.APIError](err); !ok || e.Status != http.StatusTooManyRequests {
+		t.Errorf("a standby says %v", err)
+	}
+}

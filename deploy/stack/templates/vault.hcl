@@ -12,7 +12,7 @@ listener "tcp" {
 {{if .Raft}}
 storage "raft" {
   path                   = {{printf "%q" .Raft}}
-  node_id                = "stack"
+  node_id                = {{printf "%q" .Node}}
   performance_multiplier = 1
 }
 {{else}}
