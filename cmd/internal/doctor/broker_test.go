@@ -165,3 +165,20 @@ func TestSealedVault(t *testing.T) {
 	must(t, f.Seal(t.Context()))
 	broken(t, f.look(t, nil), want{"vault", doctor.Fail, "sealed", "unseal"})
 }
+
+// TestStandbyVault: a standby is well and named, and one that has lost the active server is told from one that refuses us.
+func TestStandbyVault(t *testing.T) {
+	v := stack.StartVault(t, stack.VaultOptions{Persistent: true})
+	f := startVaulted(t, v)
+	standby := stack.StartVaultStandby(t, v)
+	behind := func(c *broker.Config) {
+		c.Store.Vault.Address, c.Store.Vault.CA, c.Store.Vault.Auth.Audience = parse(t, standby.Addr), standby.CACert, v.Addr
+	}
+	rows := f.look(t, behind)
+	broken(t, rows, want{"vault", doctor.OK, standby.Addr + " is a standby", ""})
+	if !(want{"vault", doctor.OK, "may read 1 credential", ""}).among(rows) {
+		t.Error("a standby does not hand on what it is asked")
+	}
+	v.Kill()
+	broken(t, f.look(t, behind), want{"vault", doctor.Fail, "knows no active server", "start the others"})
+}

@@ -29,12 +29,12 @@ func (b *brokerExam) vault(ctx context.Context, r rows) {
 		return
 	}
 	defer store.Close()
-	if b.healthy(ctx, r, store) && b.loggedIn(ctx, r, store) {
+	if h, ok := b.healthy(ctx, r, store); ok && b.loggedIn(ctx, r, store, h.Standby) {
 		b.readable(ctx, r, store)
 	}
 }
 
-func (b *brokerExam) healthy(ctx context.Context, r rows, store *vault.Store) bool {
+func (b *brokerExam) healthy(ctx context.Context, r rows, store *vault.Store) (h vault.Health, ok bool) {
 	asked := time.Now()
 	h, err := store.Health(ctx)
 	if err == nil {
@@ -50,14 +50,25 @@ func (b *brokerExam) healthy(ctx context.Context, r rows, store *vault.Store) bo
 	case h.Sealed:
 		r.fail(place{}, "vault operator unseal", "Vault is sealed")
 	default:
-		return true
+		return h, true
 	}
-	return false
+	return h, false
 }
 
-func (b *brokerExam) loggedIn(ctx context.Context, r rows, store *vault.Store) bool {
+// loggedIn tries a login. What a standby cannot hand on is no refusal of ours.
+func (b *brokerExam) loggedIn(ctx context.Context, r rows, store *vault.Store, standby bool) bool {
 	token, err := store.Token(ctx)
+	away := fault.KindOf(err) == fault.Unavailable && err != nil
+	if standby && !away {
+		r.ok("%s is a standby, and hands on to the active server", b.Broker.Store.Vault.Address.String())
+	}
 	switch {
+	case standby && away:
+		r.fail(key("store.vault.address"), "start the others of the cluster, or name one that is active", "%s is a standby, and knows no active server that answers: %s", b.Broker.Store.Vault.Address.String(), why(err))
+		return false
+	case away:
+		r.fail(key("store.vault.address"), "look at what Vault logs", "%s", why(err))
+		return false
 	case fault.From(err).Reason == vault.ReasonPermissionDenied && err != nil:
 		r.warn(key("store.vault.auth.role"), "let the role keep Vault's default policy", "it lets us in, and what the login is good for is not ours to see")
 	case err != nil:
