@@ -43,7 +43,10 @@ func openIdentity(ctx context.Context, r rows, now time.Time, cfg svid.Config) *
 	source, err := svid.Open(ctx, cfg)
 	if err != nil {
 		setting, cure := "identity.socket", "name the agent's socket, and register this process; this command must run as the process does that the file is for"
-		if cfg.Socket == "" {
+		switch {
+		case cfg.Socket != "" && says(err, " ended at "):
+			setting, cure = "identity", "look at the agent's log: it hands out what it could not renew; or set this machine's clock"
+		case cfg.Socket == "":
 			setting, cure = "identity", "give a certificate that is an SVID, its key, and the bundle that vouches for it"
 		}
 		r.fail(key(setting), cure, "%s", why(err))

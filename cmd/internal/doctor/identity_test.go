@@ -2,6 +2,14 @@ package doctor_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
 	"os"
 	"path/filepath"
 	"testing"
@@ -51,10 +59,24 @@ func TestIdentity(t *testing.T) {
 		rows := look(t, func(o *doctor.Options) { o.Gateway.Identity.Socket = socket(t, other, "/gateway") })
 		broken(t, rows, want{"brokers", doctor.Fail, l.Broker.Mesh + " it does not take our SVID", "identity.allow"}, append(always(), "policy")...)
 	})
-	t.Run("whose SVID is not renewed", func(t *testing.T) {
-		rows := look(t, func(o *doctor.Options) { o.Now = func() time.Time { return time.Now().Add(50 * time.Minute) } })
-		broken(t, rows, want{"identity", doctor.Warn, "was not renewed", "the agent's log"}, append(always(), "clock")...)
-	})
+	// The agent hands out what it made when its clock was right: its server was away since.
+	for name, c := range map[string]struct {
+		made time.Duration
+		want want
+	}{
+		"whose SVID is not renewed": {50 * time.Minute, want{"identity", doctor.Warn, "was not renewed", "the agent's log"}},
+		"whose SVID has ended":      {2 * time.Hour, want{"identity", doctor.Fail, "ended", "the agent's log"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stale, err := embedded.New(embedded.Config{
+				Name: spiffeid.RequireTrustDomainFromString("stale.test"), Now: func() time.Time { return time.Now().Add(-c.made) },
+			})
+			must(t, err)
+			stale.Federate(l.Broker.Domain)
+			rows := look(t, func(o *doctor.Options) { o.Gateway.Identity.Socket = socket(t, stale, "/gateway") })
+			broken(t, rows, c.want, append(always(), "policy", "brokers")...)
+		})
+	}
 	t.Run("of files, with a certificate of browsers'", func(t *testing.T) {
 		rows := look(t, func(o *doctor.Options) {
 			o.Gateway.Identity.Socket = ""
@@ -63,11 +85,32 @@ func TestIdentity(t *testing.T) {
 		})
 		broken(t, rows, want{"identity", doctor.Fail, "", "is an SVID"}, always()...)
 	})
-	t.Run("whose certificate is to be replaced", func(t *testing.T) {
-		rows := look(t, func(o *doctor.Options) { o.Now = func() time.Time { return time.Now().Add(20 * time.Hour) } })
-		broken(t, rows, want{"certificate", doctor.Warn, "ends in", "replace it"}, append(always(), "clock", "identity")...)
-		rows = look(t, func(o *doctor.Options) { o.Now = func() time.Time { return time.Now().Add(48 * time.Hour) } })
-		broken(t, rows, want{"certificate", doctor.Fail, "it ended on", "replace it"}, append(always(), "clock", "identity")...)
+	for name, c := range map[string]struct {
+		from, to time.Duration
+		want     want
+	}{
+		"whose certificate is to be replaced":  {-80 * 24 * time.Hour, 10 * 24 * time.Hour, want{"certificate", doctor.Warn, "ends in 9 days", "replace it"}},
+		"whose short certificate is":           {-5 * time.Hour, 2 * time.Hour, want{"certificate", doctor.Warn, "ends in 2h0m0s", "replace it"}},
+		"whose certificate has ended":          {-90 * 24 * time.Hour, -time.Hour, want{"certificate", doctor.Fail, "it ended on", "replace it"}},
+		"whose certificate does not count yet": {time.Hour, 90 * 24 * time.Hour, want{"certificate", doctor.Fail, "it counts from", "clock"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rows := look(t, func(o *doctor.Options) {
+				o.Gateway.Listen.Cert, o.Gateway.Listen.Key = certificate(t, "app.intercom.test", c.from, c.to)
+			})
+			broken(t, rows, c.want, always()...)
+		})
+	}
+	t.Run("and a service whose certificate ends soon", func(t *testing.T) {
+		cert, key := certificate(t, "localhost", -5*time.Hour, 2*time.Hour)
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		must(t, err)
+		address := serveTLS(t, l.Authority, func(c *tls.Config) { c.Certificates = []tls.Certificate{pair} })
+		services := t.TempDir()
+		write(t, filepath.Join(services, "team.yaml"), fmt.Sprintf("version: 1\nowner: test\nservices:\n"+
+			"  ledger: { upstream: { url: %q, dial: [127.0.0.0/8] }, token: { bind: none }, user: mint, match: /ledger }\n", address))
+		rows := look(t, func(o *doctor.Options) { o.Gateway.Services, o.Gateway.UpstreamCA = services, cert })
+		broken(t, rows, want{"upstream", doctor.Warn, "ends in 2h0m0s", "renew the service's certificate"}, append(always(), "token-exchange", "certificate", "origin", "back-channel")...)
 	})
 	t.Run("and a service in the clear", func(t *testing.T) {
 		services := t.TempDir()
@@ -80,4 +123,25 @@ func TestIdentity(t *testing.T) {
 		rows := look(t, func(o *doctor.Options) { o.Gateway.UpstreamCA = stack.NewAuthority(t).File })
 		broken(t, rows, want{"certificate", doctor.Warn, "nobody whom this machine knows", "intermediate"}, append(always(), "origin", "back-channel")...)
 	})
+}
+
+// certificate writes one that vouches for itself and counts from then to then, and returns the files.
+func certificate(t *testing.T, host string, from, to time.Duration) (certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{host}, NotBefore: time.Now().Add(from), NotAfter: time.Now().Add(to),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	must(t, err)
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	must(t, err)
+	dir := t.TempDir()
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	write(t, certFile, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	write(t, keyFile, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
+	return certFile, keyFile
 }
