@@ -79,7 +79,8 @@ func (v *visit) token(ctx context.Context) (secret.Value, error) {
 	case service.UserOwn:
 		return ownToken(v.who.Tokens.Access, s.Browser.User.Audience)
 	case service.UserExchange:
-		return v.exchanged(ctx, s.Browser.User.Audience, s.Browser.User.Scope)
+		token, err := v.exchanged(ctx, s.Browser.User.Audience, s.Browser.User.Scope)
+		return v.orLast(v.exchangeKey(s.Browser.User.Audience, s.Browser.User.Scope), token, err)
 	default:
 		return v.minted(ctx, s.Token.Audience)
 	}
@@ -180,7 +181,7 @@ func (v *visit) exchanged(ctx context.Context, audience string, scope []string) 
 
 func (v *visit) exchange(ctx context.Context, key tokenKey, audience string, scope []string) (secret.Value, error) {
 	who := *v.who
-	return v.trade(ctx, key, func(ctx context.Context) (secret.Value, time.Time, error) {
+	return v.memory.trade(ctx, v.now(), key, func(ctx context.Context) (secret.Value, time.Time, error) {
 		holder := v.Provider.Holding(who.Tokens.Key)
 		got, err := holder.Exchange(ctx, who.Tokens.Access, audience, scope...)
 		if fault.From(err).Reason == provider.ReasonExchangeOrEnded {
@@ -199,9 +200,8 @@ func (v *visit) exchange(ctx context.Context, key tokenKey, audience string, sco
 	})
 }
 
-// trade gets a token that is not held for long any more. Where nobody gives one now, that one serves to its end.
-func (v *visit) trade(ctx context.Context, key tokenKey, get func(context.Context) (secret.Value, time.Time, error)) (secret.Value, error) {
-	token, err := v.memory.trade(ctx, v.now(), key, get)
+// orLast is for a token that came, or did not. Where nobody gives one now, the one that is held serves to its very end.
+func (v *visit) orLast(key tokenKey, token secret.Value, err error) (secret.Value, error) {
 	if err != nil && notNow(err) {
 		if held, ok := v.memory.last(v.now(), key); ok {
 			return held, nil
@@ -267,7 +267,8 @@ func (v *visit) minted(ctx context.Context, audience string) (secret.Value, erro
 	if token, ok := v.memory.token(v.now(), key); ok {
 		return token, nil
 	}
-	return v.mint(ctx, key, audience)
+	token, err := v.mint(ctx, key, audience)
+	return v.orLast(key, token, err)
 }
 
 // mint asks our broker, with a token of the user's that is for the broker alone.
@@ -279,7 +280,7 @@ func (v *visit) mint(ctx context.Context, key tokenKey, audience string) (secret
 	if err != nil {
 		return secret.Value{}, err
 	}
-	return v.trade(ctx, key, func(ctx context.Context) (secret.Value, time.Time, error) {
+	return v.memory.trade(ctx, v.now(), key, func(ctx context.Context) (secret.Value, time.Time, error) {
 		token, end, err := v.minter.Mint(ctx, audience, subject)
 		if err != nil {
 			err = refusedTrade(err)

@@ -138,7 +138,7 @@ func (p *Provider) metadataURL() string {
 
 func unavailable(cause error) *fault.Error {
 	e := fault.New(fault.Unavailable, ReasonAway, "the login provider does not answer").Because(cause)
-	e.RetryAfter = heardLife
+	e.RetryAfter = silentLife
 	return e
 }
 
