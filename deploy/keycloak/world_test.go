@@ -98,13 +98,14 @@ func (w *world) make(t *testing.T, g *gatewaytest.World, change func(map[string]
 	w.keycloak.Call(t, http.MethodPost, "", realm, nil)
 }
 
-// claimsOf is the services: they say what the token says that they got.
+// claimsOf is the services: they say what the token says that they got, and the token, for who verifies it.
 func claimsOf(w http.ResponseWriter, r *http.Request) {
-	claims := jwt.MapClaims{}
-	if _, _, err := jwt.NewParser().ParseUnverified(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), claims); err != nil {
+	claims, raw := jwt.MapClaims{}, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if _, _, err := jwt.NewParser().ParseUnverified(raw, claims); err != nil {
 		http.Error(w, err.Error(), http.StatusUnauthorized)
 		return
 	}
+	claims["raw"] = raw
 	_ = json.NewEncoder(w).Encode(claims)
 }
 

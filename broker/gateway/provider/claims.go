@@ -78,27 +78,19 @@ func badID(cause error) *fault.Error {
 // caught keeps the error of the key set, of which go-oidc passes on the text only.
 type caught struct {
 	*keys
-	interval time.Duration
-	err      error
+	err error
 }
 
 // VerifySignature implements oidc.KeySet.
 func (c *caught) VerifySignature(ctx context.Context, raw string) (payload []byte, err error) {
-	payload, c.err = c.keys.verify(ctx, raw, c.interval)
+	payload, c.err = c.keys.verify(ctx, raw)
 	return payload, c.err
 }
-
-// handed is how soon keys are fetched again for a token that the provider handed to us itself: nobody else can make us ask
-// by it, and who logs in just after a new key came should not be told to wait.
-const handed = time.Second
 
 // verifier is go-oidc's. It knows no skew, so its clock is behind by what we allow. own says that the token came in answer to
 // a call of ours; its end is checkTimes' matter.
 func (p *Provider) verifier(r *ready, own bool) (*oidc.IDTokenVerifier, *caught) {
-	c := &caught{keys: r.keys, interval: r.keys.interval}
-	if own {
-		c.interval = min(handed, c.interval)
-	}
+	c := &caught{keys: r.keys}
 	return oidc.NewVerifier(r.Issuer, c, &oidc.Config{
 		ClientID: p.cfg.ClientID, SupportedSigningAlgs: r.algorithms(p.cfg), Now: p.past, SkipExpiryCheck: own,
 	}), c

@@ -39,7 +39,8 @@ type Config struct {
 	LenientLogout bool
 	// Retry is how long after a failed attempt the metadata is asked for again; 0 means 1 s, growing to 30 s.
 	Retry time.Duration
-	// KeyInterval is how soon an unknown kid makes us fetch the provider's keys again; 0 means 10 s.
+	// KeyInterval is how soon an unknown kid makes us fetch the provider's keys again, and so how long its token may
+	// have to wait; 0 means 2 s.
 	KeyInterval time.Duration
 	// Logger is told of the provider's moods; nil means nobody is.
 	Logger *slog.Logger
@@ -59,7 +60,7 @@ const (
 func (c Config) withDefaults() Config {
 	c.Timeout = cmp.Or(c.Timeout, 10*time.Second)
 	c.Retry = cmp.Or(c.Retry, time.Second)
-	c.KeyInterval = cmp.Or(c.KeyInterval, 10*time.Second)
+	c.KeyInterval = cmp.Or(c.KeyInterval, 2*time.Second)
 	if !slices.Contains(c.Scopes, "openid") {
 		c.Scopes = append([]string{"openid"}, c.Scopes...)
 	}

@@ -42,7 +42,7 @@ func bySecret(context.Context) (secret.Value, error) { return secret.FromString(
 func config(s *providertest.Server, change func(*provider.Config)) provider.Config {
 	cfg := provider.Config{
 		Issuer: s.Issuer(), ClientID: clientID, Scopes: []string{"profile", "groups"}, RootCAs: s.RootCAs(),
-		Auth: provider.Auth{Secret: bySecret}, Timeout: 30 * time.Second,
+		Auth: provider.Auth{Secret: bySecret}, Timeout: 30 * time.Second, KeyInterval: 20 * time.Millisecond,
 	}
 	if change != nil {
 		change(&cfg)

@@ -29,8 +29,9 @@ const reasonKeys = "PROVIDER_KEYS"
 
 // keys is the provider's JWK set. go-oidc has one too, which fetches for every signature that it cannot
 // verify: whoever sends nonsense to the logout endpoint would have us flood the provider. Here one fetch is
-// under way at a time, and a kid that is unknown, or a signature that is bad, sets off at most one in an
-// interval (OpenID Connect Core 1.0, section 10.1.1).
+// under way at a time, and a kid that is unknown sets off at most one in an interval (OpenID Connect Core 1.0,
+// section 10.1.1). One that comes too soon waits for it: a provider signs with a new key as soon as it has one,
+// and a logout token is sent once.
 type keys struct {
 	url      string
 	interval time.Duration
@@ -50,8 +51,8 @@ func newKeys(url string, interval time.Duration, fetch func(context.Context, str
 }
 
 // verify returns the payload of a token. The algorithm was checked by the caller against what is allowed; here it must be the
-// key's too. interval is how soon after a fetch an unknown kid sets off another.
-func (k *keys) verify(ctx context.Context, raw string, interval time.Duration) ([]byte, error) {
+// key's too.
+func (k *keys) verify(ctx context.Context, raw string) ([]byte, error) {
 	algs := make([]jose.SignatureAlgorithm, 0, len(asymmetric()))
 	for _, alg := range asymmetric() {
 		algs = append(algs, jose.SignatureAlgorithm(alg))
@@ -61,7 +62,7 @@ func (k *keys) verify(ctx context.Context, raw string, interval time.Duration) (
 		return nil, fmt.Errorf("not one signature: %w", err)
 	}
 	header := jws.Signatures[0].Protected
-	key, err := k.find(ctx, header, interval)
+	key, err := k.find(ctx, header)
 	if err != nil {
 		return nil, err
 	}
@@ -75,17 +76,18 @@ type unknownKeyError struct{}
 func (*unknownKeyError) Error() string { return "the provider publishes no such key" }
 
 // find returns the key that a header names. Without a kid there must be no choice.
-func (k *keys) find(ctx context.Context, h jose.Header, interval time.Duration) (*jose.JSONWebKey, error) {
+func (k *keys) find(ctx context.Context, h jose.Header) (*jose.JSONWebKey, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	age := k.now().Sub(k.fetched)
 	if key := k.lookUp(h); key != nil && age < keysStale {
 		if age > keysAge {
-			k.start(interval)
+			k.start()
 		}
 		return key, nil
 	}
-	if flight := k.start(interval); flight != nil {
+	if k.failure == nil || k.pause() == 0 {
+		flight := k.start()
 		k.mu.Unlock()
 		err := wait(ctx, flight)
 		k.mu.Lock()
@@ -125,28 +127,37 @@ func (k *keys) lookUp(h jose.Header) (found *jose.JSONWebKey) {
 	return found
 }
 
-// start sets off a fetch or joins the one under way, and returns nil when it is too soon for another. The
-// fetch belongs to no caller: one who leaves takes it from nobody.
-func (k *keys) start(interval time.Duration) <-chan struct{} {
-	now := k.now()
+// pause is how long it is until the next fetch may be.
+func (k *keys) pause() time.Duration {
+	if k.tried.IsZero() {
+		return 0
+	}
+	return max(0, k.interval-k.now().Sub(k.tried))
+}
+
+// start sets off a fetch, when it may be, or joins the one under way. The fetch belongs to no caller: one who
+// leaves takes it from nobody.
+func (k *keys) start() <-chan struct{} {
 	if k.flight != nil {
 		return k.flight
 	}
-	if !k.tried.IsZero() && now.Sub(k.tried) < interval {
-		return nil
-	}
 	flight := make(chan struct{})
-	k.flight, k.tried = flight, now
-	go func() {
-		set, err := k.get()
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if k.flight, k.failure = nil, err; err == nil {
-			k.set, k.fetched = set, now
-		}
-		close(flight)
-	}()
+	k.flight = flight
+	go k.fly(flight, k.pause())
 	return flight
+}
+
+func (k *keys) fly(flight chan<- struct{}, pause time.Duration) {
+	<-time.After(pause)
+	began := k.now()
+	set, err := k.get()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.tried = began
+	if k.flight, k.failure = nil, err; err == nil {
+		k.set, k.fetched = set, began
+	}
+	close(flight)
 }
 
 func (k *keys) get() ([]jose.JSONWebKey, error) {
