@@ -419,9 +419,10 @@ func testMetadata(t *testing.T) {
 // testUnknownKey: a new key is found without a restart, also right after the keys were fetched, and nonsense makes us fetch
 // once in an interval.
 func testUnknownKey(t *testing.T) {
+	const interval = 300 * time.Millisecond
 	s := server(t, nil)
 	now := newClock()
-	p := open(t, s, func(c *provider.Config) { c.Now, c.KeyInterval = now.Now, 0 })
+	p := open(t, s, func(c *provider.Config) { c.Now, c.KeyInterval = now.Now, interval })
 	login(t, s, p)
 	unknown := defect(t, providertest.LogoutDefects(), "unknown kid")
 	before := len(s.Calls(openid.PathJWKS))
@@ -435,7 +436,7 @@ func testUnknownKey(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if n, most := len(s.Calls(openid.PathJWKS))-before, 1+int(time.Since(began)/(2*time.Second)); n < 1 || n > most {
+	if n, most := len(s.Calls(openid.PathJWKS))-before, 1+int(time.Since(began)/interval); n < 1 || n > most {
 		t.Errorf("100 unknown keys within %v: %d fetches, want at most %d", time.Since(began), n, most)
 	}
 	if err := s.RotateKeys(); err != nil {
