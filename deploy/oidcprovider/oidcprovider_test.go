@@ -121,7 +121,7 @@ func TestPrivateAddresses(t *testing.T) {
 func TestKeysAtPrivateAddresses(t *testing.T) {
 	t.Parallel()
 	w := driver(nil, "fetch").Start(t, providersuite.Client{Keys: true, Alone: true})
-	if res := w.Person(t).Login("alice"); res.StatusCode < http.StatusBadRequest || !strings.Contains(res.Text, "PROVIDER_REFUSES_CLIENT") {
+	if res := w.Person(t).Login("alice"); res.StatusCode < http.StatusBadRequest || !strings.Contains(res.Text, "provider_refuses_client") {
 		t.Errorf("%s %s", res.Status, res.Text)
 	}
 }
@@ -152,7 +152,7 @@ func TestNoLevels(t *testing.T) {
 	w := driver(nil).Start(t, providersuite.Client{})
 	alice := w.Person(t)
 	alice.Login("alice").Claims(t)
-	if page := alice.Navigate("/bff/login?acr=gold"); page.StatusCode != http.StatusForbidden || !strings.Contains(page.Text, "LOGIN_LEVEL") {
+	if page := alice.Navigate("/bff/login?acr=gold"); page.StatusCode != http.StatusForbidden || !strings.Contains(page.Text, "login_level") {
 		t.Errorf("%s %s", page.Status, page.Text)
 	}
 	if !alice.State().Authenticated {

@@ -92,7 +92,7 @@ func (w *World) stolen(t *testing.T) {
 // refused expects a page, and no session.
 func (w *World) refused(t *testing.T, page Answer, code string) {
 	t.Helper()
-	if page.StatusCode < http.StatusBadRequest || !strings.Contains(page.Text, "The sign-in could not be completed") || !strings.Contains(page.Text, code) {
+	if page.StatusCode < http.StatusBadRequest || !strings.Contains(page.Text, "The sign-in could not be completed") || !strings.Contains(page.Text, strings.ToLower(code)) {
 		t.Errorf("want a page with %q, got %s %s", code, page.Status, page.Text)
 	}
 	for _, c := range page.Cookies() {
