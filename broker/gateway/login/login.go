@@ -82,7 +82,7 @@ func (h *Handler) begin(w http.ResponseWriter, r *http.Request) {
 	case !ok:
 		fault.WriteProblem(w, fault.New(fault.NotFound, "origin_unknown", "this host is none of ours"))
 		return
-	case r.Header.Get("Sec-Fetch-Mode") != "navigate":
+	case r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Header.Get("Sec-Purpose") != "": // or loaded ahead
 		fault.WriteProblem(w, fault.New(fault.InvalidRequest, ReasonNavigation, "a login begins with a navigation: set location to this address"))
 		return
 	}

@@ -324,6 +324,10 @@ func loginCSRF(t *testing.T, w *world) {
 			t.Errorf("mode %q: %d, %d cookies", mode, res.StatusCode, len(b.Cookies))
 		}
 	}
+	if res := b.get("/bff/login", "Sec-Purpose: prefetch;prerender"); res.StatusCode != http.StatusBadRequest || len(b.Cookies) > 0 {
+		t.Errorf("loaded ahead: %d", res.StatusCode)
+	}
+
 	back := b.Login(b.begin(t, ""), "alice")
 	b.Cookies = map[string]*http.Cookie{}
 	if res := b.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusBadRequest || len(b.Cookies) > 0 {

@@ -50,8 +50,11 @@ type Handler struct {
 	Now func() time.Time
 }
 
-// ReasonIssuer is why a logout does not happen that a frame of somebody else's asks for.
-const ReasonIssuer = "logout_issuer"
+// The reasons for which a logout does not happen: a frame of somebody else's asks for it, and nobody does.
+const (
+	ReasonIssuer = "logout_issuer"
+	ReasonAhead  = "logout_ahead"
+)
 
 func (h *Handler) prefix() string { return cmp.Or(h.Prefix, "/bff") }
 func (h *Handler) home() string   { return cmp.Or(h.Home, "/") }
@@ -120,6 +123,9 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request, o route.Origin) {
 func (h *Handler) link(w http.ResponseWriter, r *http.Request, o route.Origin) {
 	id, held := session.FindID(r, h.Cookie(o))
 	switch {
+	case r.Header.Get("Sec-Purpose") != "": // the browser loads ahead what nobody has clicked on yet (Fetch standard)
+		private(w.Header())
+		fault.WriteProblem(w, fault.New(fault.InvalidRequest, ReasonAhead, "a logout is not loaded ahead"))
 	case !held:
 		h.done(w, r, o, session.Ended{})
 	case r.URL.Query().Get("sid") != h.PublicName(id):

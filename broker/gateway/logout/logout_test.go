@@ -251,6 +251,9 @@ func forcedLogout(t *testing.T) {
 			t.Errorf("%s: %d", name, res.StatusCode)
 		}
 	}
+	if res := b.Do("GET", "/bff/logout?sid="+w.PublicName(id), "", append(navigate, "Sec-Purpose: prefetch")...); res.StatusCode != http.StatusBadRequest || !w.alive(t, id) {
+		t.Errorf("a link of ours that is loaded ahead: %d", res.StatusCode)
+	}
 	if res := b.Do("GET", "/bff/logout?sid="+w.PublicName(id), "", navigate...); res.StatusCode != http.StatusSeeOther || w.alive(t, id) {
 		t.Errorf("a link of ours: %d", res.StatusCode)
 	}

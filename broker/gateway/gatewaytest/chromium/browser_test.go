@@ -8,6 +8,8 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/storage"
 	"github.com/chromedp/chromedp"
+
+	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
 )
 
 // TestBackAfterLogout: the button for back shows nobody what was there before.
@@ -100,4 +102,28 @@ func TestCookies(t *testing.T) {
 	if found[".intercom.test tossed"] == nil {
 		t.Error("the sibling sets no cookie at all: this test says nothing")
 	}
+}
+
+// TestPrefetchEndsNothing: a page that lets the browser load its links ahead, as some frameworks do by themselves, logs
+// nobody out.
+func TestPrefetchEndsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	alice := w.person(t)
+	alice.login("alice")
+	alice.js(`intercom.session().then(s => {
+		const rules = document.createElement('script')
+		rules.type = 'speculationrules'
+		rules.textContent = JSON.stringify({ prefetch: [{ urls: [s.logout_url, s.logout_url.replace(/logout.*/, 'login'), '/deep/ahead'], eagerness: 'immediate' }] })
+		document.body.insertAdjacentHTML('beforeend', '<a id="out" href="' + s.logout_url + '">out</a>')
+		document.body.append(rules)
+		return 0
+	})`, new(int))
+	gatewaytest.Eventually(t, "the browser loads ahead", func() bool { return w.service.called("GET", "/deep/ahead") > 0 })
+	alice.js(`new Promise(done => setTimeout(() => done(0), 500))`, new(int)) // it has begun with the others too
+	second := alice.another()
+	second.open(w.Origin() + "/")
+	second.is("alice")
+	alice.click("#out") // and now it is meant
+	alice.is("nobody")
 }
