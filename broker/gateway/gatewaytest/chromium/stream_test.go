@@ -33,6 +33,27 @@ func TestUpload(t *testing.T) {
 	}
 }
 
+// TestUploadOfTooMuch: the page is told so in words, while it is still sending.
+func TestUploadOfTooMuch(t *testing.T) {
+	w := newWorld(t, options{})
+	alice := w.person(t)
+	alice.login("alice")
+	var answer struct {
+		Status int
+		Code   string
+	}
+	alice.js(`intercom.fetch('/small/files', { method: 'POST', body: new Blob([new Uint8Array(50 << 20)]) })
+		.then(async r => ({ Status: r.status, Code: (await r.json()).code }), e => ({ Code: e.message }))`, &answer)
+	if answer.Status != 413 || w.service.called("POST", "/small/files") != 0 {
+		t.Errorf("%+v", answer)
+	}
+	var more string
+	alice.js(`intercom.fetch('/deep/orders', { method: 'POST' }).then(r => r.text())`, &more)
+	if more != "ordered" {
+		t.Errorf("after it: %q", more)
+	}
+}
+
 // held is the memory that the gateway, and all else in this process, has taken for its heap at most.
 func held() int64 {
 	var m runtime.MemStats

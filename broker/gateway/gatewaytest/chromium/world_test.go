@@ -41,11 +41,12 @@ const (
 )
 
 const (
-	policyCSV = "p, group:staff, call, service/deep/**, allow\np, group:staff, call, service/strong/**, allow\n"
-	// pages are the application's, deep is what needs a login, strong what needs a better one.
+	policyCSV = "p, group:staff, call, service/deep/**, allow\np, group:staff, call, service/strong/**, allow\np, group:staff, call, service/small/**, allow\n"
+	// pages are the application's, deep is what needs a login, strong what needs a better one, small what takes little.
 	serviceFile = `  pages: { upstream: { url: "URL", dial: [127.0.0.0/8] }, token: { bind: none }, user: none, require: { login: false }, match: "/**" }
   deep: { upstream: { url: "URL", dial: [127.0.0.0/8] }, token: { bind: none }, user: none, match: "/deep/**", pass: { body_limit: 200MiB } }
   strong: { upstream: { url: "URL", dial: [127.0.0.0/8] }, token: { bind: none }, user: none, match: "/strong/**", require: { acr: ["2"] } }
+  small: { upstream: { url: "URL", dial: [127.0.0.0/8] }, token: { bind: none }, user: none, match: "/small/**", pass: { body_limit: 1MiB } }
 `
 )
 
