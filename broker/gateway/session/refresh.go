@@ -242,11 +242,9 @@ func (m *Manager) keep(ctx context.Context, s, next Session) (Session, error) {
 	s.Tokens, s.ProviderEnd, s.Groups, s.Claims = next.Tokens, next.ProviderEnd, next.Groups, next.Claims
 	s.Tokens.Generation, s.Tokens.Unsure = generation, false
 	stored, err := m.put(ctx, s)
-	if err == nil && stored.Tokens.Access.Equal(s.Tokens.Access) {
-		return stored, nil
-	}
-	// It ended meanwhile, or another refreshed it: the tokens are nobody's.
-	if m.Orphaned != nil && (err == nil || errors.Is(err, fault.Unauthenticated)) {
+	// Where it ended meanwhile the tokens are nobody's. Where another refreshed it they are too, and left to their end: to
+	// revoke a refresh token may end all of its grant (RFC 7009, section 2.1), and with Keycloak and oidc-provider it does.
+	if m.Orphaned != nil && errors.Is(err, fault.Unauthenticated) {
 		m.Orphaned(s)
 	}
 	return stored, err

@@ -202,6 +202,32 @@ func TestRefreshAndLogout(t *testing.T) {
 	})
 }
 
+// TestTwoRefreshes: a lock may be lost to another gateway, and the first to store its tokens wins. Those of the other are left
+// to their end: to take them back would end the provider's session, which the winner's are of.
+func TestTwoRefreshes(t *testing.T) {
+	bubble(t, func(w world) {
+		m := w.manager(session.Config{Orphaned: func(session.Session) { w.Error("the tokens of a living session are taken back") }})
+		id, s := w.login(m)
+		w.pass(time.Hour)
+		got, err := m.Fresh(w.Context(), s, func(ctx context.Context, s session.Session) (session.Session, error) {
+			faster, err := (&sessiontest.Provider{}).Refresh(ctx, s)
+			if err != nil {
+				return s, err
+			}
+			faster.Tokens = sessiontest.Tokens(7, time.Now().Add(time.Hour))
+			faster.Tokens.Generation = s.Tokens.Generation + 1
+			if err := w.store.Replace(ctx, faster); err != nil {
+				return s, err
+			}
+			return (&sessiontest.Provider{}).Refresh(ctx, s)
+		})
+		if want := sessiontest.Tokens(7, time.Time{}).Access; err != nil || !got.Tokens.Access.Equal(want) {
+			t.Errorf("not the winner's tokens: %v", err)
+		}
+		w.wantLiving(m, id)
+	})
+}
+
 // TestRefreshOutlivesAnOutage: the store is away when the new tokens are there, which exist nowhere else.
 func TestRefreshOutlivesAnOutage(t *testing.T) {
 	bubble(t, func(w world) {
