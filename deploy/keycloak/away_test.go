@@ -15,10 +15,10 @@ import (
 // logged in is served until the tokens end, and told to wait then; who logs out is told that there is another end to it.
 func TestNobodyIsSentToADeadKeycloak(t *testing.T) {
 	k := stack.StartKeycloak(t, stack.KeycloakOptions{})
-	told := make(chan string, 1)
+	tokens := make(chan string, 1)
 	w := newWorld(t, k, "dead", func(realm map[string]any) {
 		realm["accessTokenLifespan"] = 20
-		gatewayClient(realm)["attributes"].(map[string]any)["backchannel.logout.url"] = listener(t, k, func(token string) { told <- token })
+		gatewayClient(realm)["attributes"].(map[string]any)["backchannel.logout.url"] = listener(t, k, func(token string) { tokens <- token })
 	})
 	w.Front.Lead(w.Gateways[0].Front) // which has alice's token for orders
 	alice, bob, gone := w.person(t), w.person(t), w.person(t)
@@ -27,7 +27,7 @@ func TestNobodyIsSentToADeadKeycloak(t *testing.T) {
 	alice.login("alice").claims(t)
 	bob.login("bob")
 	k.Call(t, http.MethodDelete, "dead/sessions/"+sid, nil, nil)
-	token := <-told
+	token := told(t, tokens)
 
 	must(t, k.Pause())
 	alice.fetch(http.MethodGet, "/orders/1").claims(t)

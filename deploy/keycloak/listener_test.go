@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/intercom-broker/intercom/deploy/stack"
 )
@@ -30,6 +31,17 @@ func serve(t *testing.T, k *stack.KeycloakServer, handler http.HandlerFunc) *htt
 func listener(t *testing.T, k *stack.KeycloakServer, told func(token string)) string {
 	t.Helper()
 	return serve(t, k, func(_ http.ResponseWriter, r *http.Request) { told(r.FormValue("logout_token")) }).URL
+}
+
+// told waits for what a listener was told.
+func told[V any](t *testing.T, from <-chan V) (v V) {
+	t.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(30 * time.Second):
+		t.Fatal("nobody was told")
+	}
+	return v
 }
 
 // backchannel tells the gateways what Keycloak would.

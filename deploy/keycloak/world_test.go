@@ -29,7 +29,11 @@ func TestMain(m *testing.M) {
 
 const policyCSV = `p, group:staff, call, service/orders/**, allow
 p, group:staff, call, service/files/**, allow
+p, group:staff, call, service/lost/**, allow
+p, group:staff, call, service/nowhere/**, allow
 p, group:staff, exchange, audience/orders, allow
+p, group:staff, exchange, audience/inventory, allow
+p, spiffe://intercom.test/orders, exchange, audience/inventory, allow
 `
 
 // world is gateways in front of a real Keycloak, in a realm of the test's own.
@@ -72,6 +76,9 @@ func (w *world) start(t *testing.T, provider func(*gatewaytest.World) gateway.Pr
 		Replicas: 2, Redis: stack.StartRedis(t, stack.RedisOptions{}), Authority: w.keycloak.Authority, Policy: policyCSV, Provider: provider,
 		Services: fmt.Sprintf(`  orders: { upstream: { url: %[1]q, dial: [127.0.0.0/8] }, token: { bind: none }, match: "/orders/**" }
   files: { upstream: { url: %[1]q, dial: [127.0.0.0/8] }, token: { bind: none }, user: { exchange: { audience: files } }, match: "/files/**" }
+  lost: { upstream: { url: %[1]q, dial: [127.0.0.0/8] }, token: { bind: none }, user: { exchange: { audience: lost } }, match: "/lost/**" }
+  nowhere: { upstream: { url: %[1]q, dial: [127.0.0.0/8] }, token: { bind: none }, user: { exchange: { audience: nowhere } }, match: "/nowhere/**" }
+  inventory: { upstream: { url: %[1]q, dial: [127.0.0.0/8] }, token: { bind: none } }
 `, services.URL),
 	})
 }
