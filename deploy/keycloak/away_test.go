@@ -14,6 +14,7 @@ import (
 // TestNobodyIsSentToADeadKeycloak: who wants to log in gets a page of ours while Keycloak hangs, and when it is gone; who is
 // logged in is served until the tokens end, and told to wait then; who logs out is told that there is another end to it.
 func TestNobodyIsSentToADeadKeycloak(t *testing.T) {
+	t.Parallel()
 	k := stack.StartKeycloak(t, stack.KeycloakOptions{})
 	tokens := make(chan string, 1)
 	w := newWorld(t, k, "dead", func(realm map[string]any) {

@@ -10,15 +10,13 @@ import (
 	"github.com/intercom-broker/intercom/deploy/stack"
 )
 
-// TestHungListener: Keycloak tells the clients of a session one after the other, and gives each five seconds, while the user
-// waits. Another client's listener that hangs holds the user up; the session is over here before that.
+// TestHungListener: Keycloak tells the clients of a session one after the other, while the user waits. Another client's
+// listener that hangs holds the user up, but not the end of the session here.
 func TestHungListener(t *testing.T) {
+	t.Parallel()
 	k := stack.Keycloak(t, "")
-	released, calls := make(chan struct{}), make(chan time.Time, 10)
-	hung := serve(t, k, func(http.ResponseWriter, *http.Request) {
-		calls <- time.Now()
-		<-released
-	})
+	released := make(chan struct{})
+	hung := serve(t, k, func(http.ResponseWriter, *http.Request) { <-released })
 	t.Cleanup(func() { close(released) })
 	w := newWorld(t, k, "hung", func(realm map[string]any) {
 		realm["clients"] = append(realm["clients"].([]any), map[string]any{
@@ -26,33 +24,28 @@ func TestHungListener(t *testing.T) {
 			"attributes": map[string]string{"backchannel.logout.url": hung.URL, "backchannel.logout.session.required": "true"},
 		})
 	})
-	joined := func() *person {
-		p := w.person(t)
-		p.login("alice").claims(t)
-		p.navigate(k.Issuer("hung") + "/protocol/openid-connect/auth?" + url.Values{
-			"client_id": {"other"}, "response_type": {"code"}, "scope": {"openid"}, "redirect_uri": {w.Origin() + "/bff/other"},
-		}.Encode())
-		return p
+	alice := w.person(t)
+	alice.login("alice").claims(t)
+	alice.navigate(k.Issuer("hung") + "/protocol/openid-connect/auth?" + url.Values{
+		"client_id": {"other"}, "response_type": {"code"}, "scope": {"openid"}, "redirect_uri": {w.Origin() + "/bff/other"},
+	}.Encode())
+	to := alice.logout()
+	if alice.state().Authenticated {
+		t.Error("the session is not over here at once")
 	}
-	alice := joined()
 	began := time.Now()
-	w.logsOut(t, alice)
-	if took := time.Since(began); took < 4*time.Second {
-		t.Errorf("the user waits for the other client no more, but %v: README.md says five seconds", took)
+	if back := alice.navigate(to); back.Request.URL.String() != w.Origin()+"/" {
+		t.Errorf("Keycloak leads to %s: %s %.300s", back.Request.URL, back.Status, back.text)
 	}
-	alice = joined()
-	sid := alice.sid(t)
-	t.Log(time.Since(began), len(calls))
-	began = time.Now()
-	k.Call(t, http.MethodDelete, "hung/sessions/"+sid, nil, nil)
-	t.Log(time.Since(began), len(calls))
-	gatewaytest.Eventually(t, "the session is over", func() bool { return !alice.state().Authenticated })
-	t.Logf("an administrator's logout is known here after %v", time.Since(began))
+	if took := time.Since(began); took < 4*time.Second || took > 30*time.Second {
+		t.Errorf("the user waits for the other client for %v; README.md says for how long", took)
+	}
 }
 
 // TestIdleAtKeycloak: of a session that idles out Keycloak tells nobody. It is over here at the same time, by what Keycloak
 // said of its refresh token, and goes on where it is used.
 func TestIdleAtKeycloak(t *testing.T) {
+	t.Parallel()
 	k := stack.Keycloak(t, "")
 	tokens := make(chan string, 10)
 	w := newWorld(t, k, "idle", func(realm map[string]any) {
@@ -67,7 +60,7 @@ func TestIdleAtKeycloak(t *testing.T) {
 		busy.fetch(http.MethodGet, "/files/1").claims(t)
 		return !idle.state().Authenticated
 	})
-	if took := time.Since(began); took < 5*time.Second || took > 9*time.Second {
+	if took := time.Since(began); took < 5*time.Second || took > 15*time.Second {
 		t.Errorf("after %v", took)
 	}
 	if res := idle.fetch(http.MethodGet, "/files/1"); res.StatusCode != http.StatusUnauthorized {

@@ -18,6 +18,7 @@ import (
 // session that is gone. The first ends no session, the second does; and it says invalid_client of an audience that does not
 // exist, which has nothing to do with the client.
 func TestInvalidRequestHasTwoMeanings(t *testing.T) {
+	t.Parallel()
 	k := stack.Keycloak(t, "")
 	w := newWorld(t, k, "words", func(realm map[string]any) {
 		realm["clients"] = append(realm["clients"].([]any), map[string]any{"clientId": "lost", "bearerOnly": true})
@@ -48,6 +49,7 @@ func TestInvalidRequestHasTwoMeanings(t *testing.T) {
 // TestThroughTheBroker: what a user of Keycloak's may becomes a token for one service, which names the user as Keycloak
 // does, and the gateway as who acts; that one is a subject token in turn, and the chain of who acts grows.
 func TestThroughTheBroker(t *testing.T) {
+	t.Parallel()
 	k := stack.Keycloak(t, "")
 	w := newWorld(t, k, "chain", nil)
 	alice, s := w.person(t), w.services(t)

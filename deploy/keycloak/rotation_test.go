@@ -18,6 +18,7 @@ import (
 // TestNewKeysOfKeycloak: a realm signs with a new key, and nobody notices: not who is logged in, who logs in, nor who is
 // logged out, at either gateway; services of ours verify what is signed with it. Later the old key is taken away.
 func TestNewKeysOfKeycloak(t *testing.T) {
+	t.Parallel()
 	k := stack.Keycloak(t, "")
 	w := newWorld(t, k, "signed", func(realm map[string]any) { realm["accessTokenLifespan"] = 5 })
 	s := w.services(t)

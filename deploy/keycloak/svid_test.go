@@ -19,6 +19,7 @@ import (
 
 // TestWithoutASecret: the gateways prove themselves by their JWT-SVIDs alone, from the login to the logout at both ends.
 func TestWithoutASecret(t *testing.T) {
+	t.Parallel()
 	w := newWorldOfSVIDs(t, stack.Keycloak(t, ""), "svids")
 	alice := w.person(t)
 	for _, g := range w.Gateways {

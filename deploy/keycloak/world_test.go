@@ -34,6 +34,7 @@ p, group:staff, call, service/nowhere/**, allow
 p, group:staff, exchange, audience/orders, allow
 p, group:staff, exchange, audience/inventory, allow
 p, spiffe://intercom.test/orders, exchange, audience/inventory, allow
+p, spiffe://intercom.test/orders, introspect, audience/orders, allow
 `
 
 // world is gateways in front of a real Keycloak, in a realm of the test's own.
