@@ -16,14 +16,22 @@ import (
 	"time"
 )
 
+const (
+	// pingAfter is how long a connection may be silent before it is asked whether it lives, and pingTimeout how long it
+	// may think about that.
+	pingAfter, pingTimeout = 5 * time.Second, 5 * time.Second
+)
+
 // newClient verifies TLS (RFC 9325, section 3.1.1), and follows no redirect: where it led would get our
 // proof of who we are.
 func newClient(roots *x509.CertPool) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-			ForceAttemptHTTP2:      true,
+			Proxy:             http.ProxyFromEnvironment,
+			TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			ForceAttemptHTTP2: true,
+			// Else one connection to a node that is gone would be used for all calls until TCP gives up, in a quarter of an hour.
+			HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 			TLSHandshakeTimeout:    5 * time.Second,
 			MaxIdleConnsPerHost:    16,
 			IdleConnTimeout:        30 * time.Second,
