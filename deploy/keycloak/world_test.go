@@ -103,7 +103,7 @@ func (w *world) make(t *testing.T, g *gatewaytest.World, change func(map[string]
 	if change != nil {
 		change(realm)
 	}
-	w.keycloak.Call(t, http.MethodPost, "", realm, nil)
+	w.keycloak.MakeRealm(t, realm)
 }
 
 // claimsOf is the services: they say what the token says that they got, and the token, for who verifies it.

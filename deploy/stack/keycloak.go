@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -30,6 +31,7 @@ type KeycloakServer struct {
 
 	client *http.Client
 	remove func()
+	making sync.Mutex // of realms
 }
 
 // OpenKeycloak starts a Keycloak. For tests there are [Keycloak] and [StartKeycloak].
