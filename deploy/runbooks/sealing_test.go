@@ -44,6 +44,7 @@ func TestSealingKeyRotated(t *testing.T) {
 	}
 	idle.at(1).fetches(early, "/files/1")
 	w.logs(early)
+	w.intercom(t, early, "doctor --gateway gateway.yaml")
 	page.holds("early", early)
 
 	alone := &seen{}

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -145,6 +146,15 @@ func (r *Ring) OpenTime(h Hash, sealed []byte) (time.Time, error) {
 		return time.Time{}, Error("session: a sealed value of another kind")
 	}
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(plain))), nil
+}
+
+// SealedBy returns which key of the ring has sealed a session, 0 the newest, and -1 where it is none of them. It opens
+// nothing. ok says that it is a sealed session at all, and no tombstone.
+func (r *Ring) SealedBy(sealed []byte) (key int, ok bool) {
+	if len(sealed) < sealedHead || sealed[0] != format || sealed[1] != kindSession {
+		return -1, false
+	}
+	return slices.IndexFunc(*r.keys.Load(), func(k sealingKey) bool { return k.id == [keyIDBytes]byte(sealed[atKeyID:atNonce]) }), true
 }
 
 // Head is what a sealed session of that version starts with, and nothing else does.

@@ -175,3 +175,26 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+// TestSealedBy: the key is told without opening, and tombstones and rubbish are no sessions.
+func TestSealedBy(t *testing.T) {
+	r, h := ring(t, key(1)), session.NewID().Hash()
+	sealed, err := r.Seal(session.Session{Hash: h})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tombstone, err := r.SealEnded(h, session.Ended{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, r := range map[int]*session.Ring{0: ring(t, key(1), key(2)), 1: ring(t, key(2), key(1)), -1: ring(t, key(2))} {
+		if got, ok := r.SealedBy(sealed); got != want || !ok {
+			t.Errorf("%d, %t, want %d", got, ok, want)
+		}
+	}
+	for _, other := range [][]byte{tombstone, sealed[:20], nil} {
+		if _, ok := r.SealedBy(other); ok {
+			t.Errorf("%x is taken for a session", other)
+		}
+	}
+}

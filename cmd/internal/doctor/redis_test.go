@@ -1,11 +1,15 @@
 package doctor_test
 
 import (
+	"bytes"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/intercom-broker/intercom/broker/gateway"
+	"github.com/intercom-broker/intercom/broker/gateway/session"
 	"github.com/intercom-broker/intercom/broker/kv"
+	"github.com/intercom-broker/intercom/broker/secret"
 	"github.com/intercom-broker/intercom/broker/strict"
 	"github.com/intercom-broker/intercom/cmd/internal/doctor"
 	"github.com/intercom-broker/intercom/deploy/stack"
@@ -78,4 +82,43 @@ func TestRedis(t *testing.T) {
 			t.Errorf("it took %s", took)
 		}
 	})
+}
+
+// TestSealedSessions: which keys the sessions in Redis need is said, and that one is missing.
+func TestSealedSessions(t *testing.T) {
+	l := startLesser(t, nil)
+	r := stack.StartRedis(t, stack.RedisOptions{})
+	store, err := kv.Open(kv.Config{Addresses: []string{r.Addr}}, kv.Options{})
+	must(t, err)
+	t.Cleanup(store.Close)
+	first, second := strings.Repeat("5a", 32), strings.Repeat("c3", 32)
+	keep := func(key byte) {
+		t.Helper()
+		ring, err := session.NewRing(secret.New(bytes.Repeat([]byte{key}, 32)))
+		must(t, err)
+		hash := session.NewID().Hash()
+		sealed, err := ring.Seal(session.Session{Hash: hash})
+		must(t, err)
+		_, err = store.Do(t.Context(), store.B().Set().Key("ic:s:{"+hash.String()+"}").Value(string(sealed)).Build())
+		must(t, err)
+		tombstone, err := ring.SealEnded(hash, session.Ended{})
+		must(t, err)
+		_, err = store.Do(t.Context(), store.B().Set().Key("ic:s:{"+session.NewID().Hash().String()+"}").Value(string(tombstone)).Build())
+		must(t, err)
+	}
+	look := func(w want, keys ...string) {
+		t.Helper()
+		c := l.Gateways[0].Config
+		c.UpstreamCA = l.Authority.File
+		l.Write(t, "keys", strings.Join(keys, "\n"))
+		c.Sessions = gateway.Sessions{Redis: &kv.Config{Addresses: []string{r.Addr}}, Keys: []strict.Ref{{Scheme: "file", Name: l.Path("keys")}}}
+		broken(t, doctor.Examine(t.Context(), doctor.Options{Gateway: &c, GatewayFile: "gateway.yaml", Timeout: patient}), w, append(always(), "redis")...)
+	}
+	keep(0x5a)
+	look(want{"sealing-keys", doctor.OK, "sealed with an older key: 1 of 1 session", ""}, second, first)
+	keep(0xc3)
+	look(want{"sealing-keys", doctor.Warn, "sealed with none of them: 1 of 2 sessions", "sessions.keys: put the key"}, second)
+	r.Call(t, "FLUSHALL")
+	keep(0xc3)
+	look(want{"sealing-keys", doctor.OK, "sealed with the first: all of 1 session in Redis; the others may go", ""}, second, first)
 }
