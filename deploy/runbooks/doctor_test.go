@@ -15,7 +15,7 @@ import (
 // so more of them run at a time than there are processors.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	_ = flag.Set("test.parallel", "4")
+	_ = flag.Set("test.parallel", "6")
 	if !testing.Short() {
 		bin, err := os.MkdirTemp("", "rb-")
 		if err == nil {

@@ -9,13 +9,19 @@ import (
 	"github.com/intercom-broker/intercom/deploy/stack"
 )
 
-// TestKeycloakUpgraded ends Keycloak and starts it again on its database, as an upgrade does, and then as one does that
-// forgets the sessions.
-func TestKeycloakUpgraded(t *testing.T) {
+// TestKeycloak plays what happens to a Keycloak, on one of its own: it is stopped.
+func TestKeycloak(t *testing.T) {
 	t.Parallel()
-	page := open(t, "keycloak-upgraded.md")
 	k := stack.StartKeycloak(t, stack.KeycloakOptions{})
-	w := atKeycloak(t, k, "upgraded", one(stack.StartRedis(t, stack.RedisOptions{})), func(realm map[string]any) { realm["accessTokenLifespan"] = 44 })
+	t.Run("keys", func(t *testing.T) { rotated(t, k) })
+	t.Run("upgraded", func(t *testing.T) { upgraded(t, k) })
+}
+
+// upgraded ends Keycloak and starts it again on its database, as an upgrade does, and then as one does that forgets the
+// sessions.
+func upgraded(t *testing.T, k *stack.KeycloakServer) {
+	page := open(t, "keycloak-upgraded.md")
+	w := atKeycloak(t, k, "upgraded", one(stack.StartRedis(t, stack.RedisOptions{})), func(realm map[string]any) { realm["accessTokenLifespan"] = 25 })
 	alice := w.person(t).at(0).loggedIn()
 	if !alice.works("/orders/1") {
 		t.Fatal("no token was minted")

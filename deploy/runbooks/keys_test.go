@@ -12,11 +12,10 @@ import (
 	"github.com/intercom-broker/intercom/deploy/stack"
 )
 
-// TestProviderKeysRotated gives Keycloak's realm another key to sign with, and takes the old one away.
-func TestProviderKeysRotated(t *testing.T) {
-	t.Parallel()
+// rotated gives Keycloak's realm another key to sign with, and takes the old one away.
+func rotated(t *testing.T, k *stack.KeycloakServer) {
 	page := open(t, "provider-keys-rotated.md", "well", "removed")
-	w := atKeycloak(t, stack.Keycloak(t, ""), "rotated", one(stack.StartRedis(t, stack.RedisOptions{})), func(realm map[string]any) { realm["accessTokenLifespan"] = 20 })
+	w := atKeycloak(t, k, "rotated", one(stack.StartRedis(t, stack.RedisOptions{})), func(realm map[string]any) { realm["accessTokenLifespan"] = 20 })
 	alice := w.person(t).loggedIn()
 
 	well := &seen{}
@@ -42,6 +41,14 @@ func TestProviderKeysRotated(t *testing.T) {
 		return strings.Contains(bob.fetches(removed, "/files/1").text, "session_revoked")
 	})
 	page.holds("removed", removed)
+}
+
+// endAtKeycloak ends all of alice's sessions there, as an administrator does.
+func (w *world) endAtKeycloak(t *testing.T) {
+	t.Helper()
+	var users []struct{ ID string }
+	w.keycloak.Call(t, http.MethodGet, w.realm+"/users?exact=true&username=alice", nil, &users)
+	w.keycloak.Call(t, http.MethodPost, w.realm+"/users/"+users[0].ID+"/logout", nil, nil)
 }
 
 // rotate adds a key that comes before all others, and returns the id of the one that signed until now.

@@ -35,7 +35,8 @@ func open(t *testing.T, name string, blocks ...string) *runbook {
 	t.Helper()
 	text, err := os.ReadFile(name)
 	must(t, err)
-	if !strings.Contains(string(text), "go test -run '^"+t.Name()+"$' ./deploy/runbooks") {
+	pattern := "^" + strings.ReplaceAll(t.Name(), "/", "$/^") + "$"
+	if !strings.Contains(string(text), "go test -run '"+pattern+"' ./deploy/runbooks") {
 		t.Errorf("%s does not name its test, %s", name, t.Name())
 	}
 	r := &runbook{t, name, blocksOf(string(text)), map[string]bool{}}

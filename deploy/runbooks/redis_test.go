@@ -18,7 +18,7 @@ func TestRedisLost(t *testing.T) {
 	t.Parallel()
 	page := open(t, "redis-lost.md")
 	redis := stack.StartRedis(t, stack.RedisOptions{})
-	w := atKeycloak(t, stack.Keycloak(t, ""), "redis", one(redis), func(realm map[string]any) { realm["accessTokenLifespan"] = 15 })
+	w := atOurs(t, one(redis), openid.Config{})
 	alice := w.person(t).loggedIn()
 	redis.Call(t, "SAVE")
 
@@ -66,7 +66,7 @@ func (w *world) snapshot(t *testing.T, page *runbook, redis *stack.RedisServer, 
 	t.Helper()
 	old := &seen{}
 	redis.Call(t, "SAVE")
-	w.endAtKeycloak(t)
+	w.idp.EndSession(t.Context(), "alice")
 	gatewaytest.Eventually(t, "the session is over", func() bool { return !alice.works("/files/1") })
 	alice.fetches(old, "/files/1")
 	must(t, redis.Process.Stop())
@@ -78,14 +78,6 @@ func (w *world) snapshot(t *testing.T, page *runbook, redis *stack.RedisServer, 
 	gatewaytest.Eventually(t, "the session is over", func() bool { return !alice.works("/files/1") })
 	alice.fetches(old, "/orders/1")
 	page.holds("snapshot", old)
-}
-
-// endAtKeycloak ends all of alice's sessions there, as an administrator does.
-func (w *world) endAtKeycloak(t *testing.T) {
-	t.Helper()
-	var users []struct{ ID string }
-	w.keycloak.Call(t, http.MethodGet, w.realm+"/users?exact=true&username=alice", nil, &users)
-	w.keycloak.Call(t, http.MethodPost, w.realm+"/users/"+users[0].ID+"/logout", nil, nil)
 }
 
 // TestRedisFailover: behind sentinels, the death of the primary is a pause.
