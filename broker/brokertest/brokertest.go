@@ -39,6 +39,8 @@ type Options struct {
 	InFlight int
 	// SVIDLife is how long SVIDs live; zero means an hour.
 	SVIDLife time.Duration
+	// Now is the trust domain's clock; nil means time.Now.
+	Now func() time.Time
 	// Change may change the configuration last; nil means that it stays.
 	Change func(*broker.Config)
 	// Log is where the broker logs; nil means nowhere.
@@ -68,7 +70,7 @@ func Start(t testing.TB, o Options) *Broker {
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	b := &Broker{Dir: dir, Issuer: "http://" + freeAddress(t)}
-	b.Domain, err = embedded.New(embedded.Config{SVIDLife: o.SVIDLife})
+	b.Domain, err = embedded.New(embedded.Config{SVIDLife: o.SVIDLife, Now: o.Now})
 	must(t, err)
 	b.write(t, "policy/policy.csv", o.Policy)
 	b.write(t, "services/services.yaml", o.Services)

@@ -12,7 +12,7 @@ import (
 	"github.com/intercom-broker/intercom/deploy/stack"
 )
 
-// clock is the provider's. Of two clocks only the difference is seen: that the provider's is ahead looks to a gateway and its
+// clock is the provider's, or the trust domain's. Of two clocks only the difference is seen: that the provider's is ahead looks to a gateway and its
 // users as if the gateway's were behind.
 type clock struct{ off atomic.Int64 }
 
@@ -30,7 +30,7 @@ func (c *clock) dates(next http.Handler) http.Handler {
 // TestClockWrong lets the provider's clock and the gateways' be apart, a little and in both directions.
 func TestClockWrong(t *testing.T) {
 	t.Parallel()
-	page := open(t, "clock-wrong.md")
+	page := open(t, "clock-wrong.md", "near", "ahead", "behind")
 	theirs := &clock{}
 	w := atOurs(t, one(stack.StartRedis(t, stack.RedisOptions{})), openid.Config{AccessLife: tokenLife, Now: theirs.now})
 	w.idp.Break(openid.PathJWKS, theirs.dates)
@@ -66,4 +66,25 @@ func TestClockWrong(t *testing.T) {
 		w.logs(s)
 		page.holds(c.name, s)
 	}
+}
+
+// TestClockBehindSPIRE lets the trust domain issue what does not count yet.
+func TestClockBehindSPIRE(t *testing.T) {
+	t.Parallel()
+	page := open(t, "clock-wrong.md", "svid")
+	theirs := &clock{}
+	w := (&world{now: theirs.now}).atOurs(t, one(stack.StartRedis(t, stack.RedisOptions{})), openid.Config{})
+	alice, s := w.person(t).loggedIn(), &seen{}
+	theirs.ahead(5 * time.Minute)
+	w.Broker.Domain.Rotate()
+	gatewaytest.Eventually(t, "the gateways say that they keep theirs", func() bool {
+		lines, _ := w.log.since(0)
+		return strings.Contains(strings.Join(lines, "\n"), "identity is not renewed")
+	})
+	alice.fetches(s, "/orders/1")
+	w.admin(t, s, "/metrics")
+	w.admin(t, s, "/readyz")
+	w.intercom(t, s, "doctor --gateway gateway.yaml")
+	w.logs(s)
+	page.holds("svid", s)
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -42,6 +43,7 @@ const services = `  orders: { upstream: { url: %[1]q, dial: [127.0.0.0/8] }, tok
 type world struct {
 	*gatewaytest.World
 	store    gateway.Sessions
+	now      func() time.Time // the trust domain's clock; nil is the machine's
 	keycloak *stack.KeycloakServer
 	realm    string
 	idp      *providertest.Server
@@ -56,7 +58,7 @@ func start(t *testing.T, w *world, store gateway.Sessions, authority *stack.Auth
 	w.log, w.store = &journal{}, store
 	w.World = gatewaytest.Start(t, gatewaytest.Options{
 		Hosts: []string{host}, Replicas: 2, Authority: authority, Policy: policyCSV, Services: fmt.Sprintf(services, upstream.URL),
-		Provider: provider, Log: w.log,
+		Provider: provider, Log: w.log, Now: w.now,
 		Change: func(c *gateway.Config) { c.Sessions = w.sessions(t, c) },
 	})
 	return w
@@ -119,7 +121,11 @@ func (w *world) makeRealm(t *testing.T, change func(map[string]any)) {
 // atOurs has a provider of ours, whose clock and keys a test may turn.
 func atOurs(t *testing.T, store gateway.Sessions, cfg openid.Config) *world {
 	t.Helper()
-	w := &world{}
+	return (&world{}).atOurs(t, store, cfg)
+}
+
+func (w *world) atOurs(t *testing.T, store gateway.Sessions, cfg openid.Config) *world {
+	t.Helper()
 	return start(t, w, store, nil, func(g *gatewaytest.World) gateway.Provider {
 		cfg.HTTP = &http.Client{Transport: g.Transport(t)}
 		cfg.Resources = []string{"files"}

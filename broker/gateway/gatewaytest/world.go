@@ -45,6 +45,8 @@ type Options struct {
 	Change func(*gateway.Config)
 	// Log is where gateways log; nil means nowhere.
 	Log io.Writer
+	// Now is the trust domain's clock; nil means time.Now.
+	Now func() time.Time
 }
 
 // World is gateways with what they stand on.
@@ -97,7 +99,7 @@ func Start(t testing.TB, o Options) *World {
 	provider := o.Provider(w)
 	w.Broker = brokertest.Start(t, brokertest.Options{
 		Policy: selfPolicy + o.Policy, Services: "version: 1\nowner: test\nservices:\n" + o.Services, Credentials: o.Credentials,
-		Change: trust(t, provider),
+		Change: trust(t, provider), Now: o.Now,
 	})
 	for range max(o.Replicas, 1) {
 		w.Add(t, w.Config(t, provider))

@@ -44,6 +44,8 @@ func openIdentity(ctx context.Context, r rows, now time.Time, cfg svid.Config) *
 	if err != nil {
 		setting, cure := "identity.socket", "name the agent's socket, and register this process; this command must run as the process does that the file is for"
 		switch {
+		case says(err, " is before "):
+			setting, cure = "identity", "set this machine's clock, or the SPIRE server's: what it issues does not count here yet"
 		case cfg.Socket != "" && says(err, " ended at "):
 			setting, cure = "identity", "look at the agent's log: it hands out what it could not renew; or set this machine's clock"
 		case cfg.Socket == "":

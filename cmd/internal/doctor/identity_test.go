@@ -64,8 +64,9 @@ func TestIdentity(t *testing.T) {
 		made time.Duration
 		want want
 	}{
-		"whose SVID is not renewed": {50 * time.Minute, want{"identity", doctor.Warn, "was not renewed", "the agent's log"}},
-		"whose SVID has ended":      {2 * time.Hour, want{"identity", doctor.Fail, "ended", "the agent's log"}},
+		"whose SVID is not renewed":     {50 * time.Minute, want{"identity", doctor.Warn, "was not renewed", "the agent's log"}},
+		"whose SVID does not count yet": {-5 * time.Minute, want{"identity", doctor.Fail, "is before", "set this machine's clock"}},
+		"whose SVID has ended":          {2 * time.Hour, want{"identity", doctor.Fail, "ended", "the agent's log"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stale, err := embedded.New(embedded.Config{
