@@ -23,7 +23,7 @@ func TestSuite(t *testing.T) {
 		Register: func(t *testing.T, g *gatewaytest.World, c providersuite.Client) providersuite.Registered {
 			t.Helper()
 			w := &world{keycloak: k, realm: strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))}
-			w.make(t, g, func(realm map[string]any) { suit(realm, c) })
+			w.make(t, g, func(realm map[string]any) { suit(realm, g, c) })
 			return providersuite.Registered{
 				Provider: w.client(t, g, c),
 				EndSession: func(t *testing.T, _ *providersuite.Person, user string) {
@@ -38,7 +38,7 @@ func TestSuite(t *testing.T) {
 }
 
 // suit makes the realm one of the suite's: with a service that takes the token of the login, and the client as asked for.
-func suit(realm map[string]any, c providersuite.Client) {
+func suit(realm map[string]any, g *gatewaytest.World, c providersuite.Client) {
 	realm["revokeRefreshToken"], realm["refreshTokenMaxReuse"] = true, 0
 	if c.Life > 0 {
 		realm["accessTokenLifespan"] = c.Life.Seconds()
@@ -49,12 +49,13 @@ func suit(realm map[string]any, c providersuite.Client) {
 		"name": "own", "protocol": "openid-connect", "protocolMapper": "oidc-audience-mapper",
 		"config": map[string]any{"included.client.audience": "own", "access.token.claim": "true", "id.token.claim": "false"},
 	})
+	attributes := client["attributes"].(map[string]any)
+	client["redirectUris"], attributes["post.logout.redirect.uris"] = g.URLs("/bff/callback"), strings.Join(g.URLs("/bff/logout/return"), "##")
 	if !c.Keys {
 		return
 	}
 	delete(client, "secret")
 	client["clientAuthenticatorType"] = "client-jwt"
-	attributes := client["attributes"].(map[string]any)
 	attributes["use.jwks.url"] = "true"
 	attributes["jwks.url"] = strings.TrimSuffix(attributes["backchannel.logout.url"].(string), "backchannel-logout") + "jwks"
 }

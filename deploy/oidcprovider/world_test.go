@@ -55,7 +55,7 @@ func register(t *testing.T, w *gatewaytest.World, keys bool) (client map[string]
 	bff := w.Origin() + "/bff/"
 	client = map[string]any{
 		"client_id": "intercom-gateway", "grant_types": []string{"authorization_code", "refresh_token"}, "response_types": []string{"code"},
-		"redirect_uris": []string{bff + "callback"}, "post_logout_redirect_uris": []string{bff + "logout/return"},
+		"redirect_uris": w.URLs("/bff/callback"), "post_logout_redirect_uris": w.URLs("/bff/logout/return"),
 		"backchannel_logout_uri": bff + "backchannel-logout", "backchannel_logout_session_required": true,
 	}
 	ours = gateway.Provider{ClientID: "intercom-gateway", Scopes: []string{"profile"}, Claims: []string{"preferred_username"}}

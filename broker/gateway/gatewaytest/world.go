@@ -119,6 +119,14 @@ func trust(t testing.TB, p gateway.Provider) func(*broker.Config) {
 // Origin is the first origin.
 func (w *World) Origin() string { return w.Origins[0] }
 
+// URLs is a path at each origin.
+func (w *World) URLs(path string) (all []string) {
+	for _, origin := range w.Origins {
+		all = append(all, origin+path)
+	}
+	return all
+}
+
 // Path is a file below Dir.
 func (w *World) Path(name string) string { return filepath.Join(w.Dir, name) }
 

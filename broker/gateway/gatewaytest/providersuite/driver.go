@@ -14,7 +14,7 @@ import (
 type Driver struct {
 	// Authority vouches for the origins, so that the provider may call them; nil means one of each world's own.
 	Authority *stack.Authority
-	// Register makes the world's gateways a client of the provider; required. Access tokens are for "intercom", "files"
+	// Register makes the world's gateways, with all of their origins, one client of the provider; required. Access tokens are for "intercom", "files"
 	// and "own", refresh tokens are good once, and the name preferred_username and the groups are in the ID token.
 	Register func(t *testing.T, w *gatewaytest.World, c Client) Registered
 	// SignIn is what a user types into the login form, by the names of its fields; required.

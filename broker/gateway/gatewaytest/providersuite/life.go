@@ -45,6 +45,19 @@ func (w *World) endedThere(t *testing.T) {
 	alice.Login("alice").Claims(t)
 }
 
+// twoOrigins: the login at a second origin asks nothing, and the logout at one of them is one at both.
+func (w *World) twoOrigins(t *testing.T) {
+	here := w.Person(t)
+	here.Login("alice").Claims(t)
+	there := here.Visit(w.Origins[1])
+	if there.State().Authenticated {
+		t.Error("a cookie is good at two origins")
+	}
+	there.Navigate("/bff/login?return_to=/own/1").Claims(t)
+	w.logsOut(t, here)
+	gatewaytest.Eventually(t, "the other session is over", func() bool { return !there.State().Authenticated })
+}
+
 // refresh: with refresh tokens that are good once, many requests at both gateways are one refresh, each time.
 func (w *World) refresh(t *testing.T) {
 	alice := w.Person(t)

@@ -18,6 +18,7 @@ import (
 type Person struct {
 	t    *testing.T
 	w    *gatewaytest.World
+	home string // the origin that paths are of
 	http *http.Client
 	// stop ends the following of redirects before such an address; nil means never.
 	stop func(*url.URL) bool
@@ -35,7 +36,7 @@ func newPerson(t *testing.T, w *gatewaytest.World, form func(string) url.Values)
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	must(t, err)
-	p := &Person{t: t, w: w, form: form}
+	p := &Person{t: t, w: w, home: w.Origin(), form: form}
 	p.http = &http.Client{Transport: w.Transport(t), Jar: jar, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
 		if p.stop != nil && p.stop(r.URL) {
 			return http.ErrUseLastResponse
@@ -48,7 +49,7 @@ func newPerson(t *testing.T, w *gatewaytest.World, form func(string) url.Values)
 func (p *Person) do(method, target string, form url.Values, headers map[string]string) Answer {
 	p.t.Helper()
 	if strings.HasPrefix(target, "/") {
-		target = p.w.Origin() + target
+		target = p.home + target
 	}
 	r, err := http.NewRequestWithContext(p.t.Context(), method, target, strings.NewReader(form.Encode()))
 	must(p.t, err)
@@ -126,7 +127,7 @@ func (p *Person) Callback(user string) *url.URL {
 }
 
 func (p *Person) origin() *url.URL {
-	u, err := url.Parse(p.w.Origin())
+	u, err := url.Parse(p.home)
 	must(p.t, err)
 	return u
 }
@@ -153,6 +154,13 @@ func (p *Person) Logout() string {
 	}
 	must(p.t, json.Unmarshal([]byte(p.Fetch(http.MethodPost, "/bff/logout", "X-CSRF-Token", p.State().CSRF).Text), &said))
 	return said.To
+}
+
+// Visit is the same person with the same browser, at another origin.
+func (p *Person) Visit(origin string) *Person {
+	other := *p
+	other.home = origin
+	return &other
 }
 
 // At makes the next requests come to that gateway.

@@ -34,7 +34,7 @@ func register(t *testing.T, w *gatewaytest.World, c providersuite.Client) provid
 	t.Helper()
 	bff := w.Origin() + "/bff/"
 	client := openid.Client{
-		ID: "gateway", RedirectURIs: []string{bff + "callback"}, PostLogoutRedirectURIs: []string{bff + "logout/return"},
+		ID: "gateway", RedirectURIs: w.URLs("/bff/callback"), PostLogoutRedirectURIs: w.URLs("/bff/logout/return"),
 		BackchannelLogoutURI: bff + "backchannel-logout", Audiences: []string{gatewaytest.Audience, "files", "own"},
 	}
 	ours := gateway.Provider{ClientID: "gateway", CA: w.Authority.File, Scopes: []string{"profile", "groups"}, Claims: []string{"preferred_username"}}

@@ -16,6 +16,7 @@ func Run(t *testing.T, d Driver) {
 		t.Run("stolen answers", w.stolen)
 		t.Run("logout", w.logout)
 		t.Run("logout at the provider", w.endedThere)
+		t.Run("two origins", w.twoOrigins)
 	})
 	t.Run("with short tokens", func(t *testing.T) {
 		t.Parallel()

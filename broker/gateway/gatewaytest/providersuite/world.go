@@ -27,7 +27,7 @@ p, group:staff, call, service/own/**, allow
 p, group:staff, exchange, audience/orders, allow
 `
 
-// World is gateways on one Redis, in front of the services.
+// World is gateways on one Redis with two origins, in front of the services.
 type World struct {
 	*gatewaytest.World
 	Registered
@@ -46,7 +46,7 @@ func (d Driver) Start(t *testing.T, c Client) *World {
 		replicas = 1
 	}
 	w.World = gatewaytest.Start(t, gatewaytest.Options{
-		Replicas: replicas, Redis: stack.StartRedis(t, stack.RedisOptions{}), Authority: d.Authority, Policy: policy, Services: fmt.Sprintf(services, upstream.URL),
+		Hosts: []string{"app." + stack.TestDomain, "icom." + stack.TestDomain}, Replicas: replicas, Redis: stack.StartRedis(t, stack.RedisOptions{}), Authority: d.Authority, Policy: policy, Services: fmt.Sprintf(services, upstream.URL),
 		Provider: func(g *gatewaytest.World) gateway.Provider {
 			w.Registered = d.Register(t, g, c)
 			return w.Provider
