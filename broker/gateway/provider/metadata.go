@@ -36,6 +36,8 @@ type Metadata struct {
 	// Logout 1.0, section 2.1).
 	BackChannel    bool `json:"backchannel_logout_supported"`
 	BackChannelSID bool `json:"backchannel_logout_session_supported"`
+	// FrontChannel: frames end sessions (OpenID Connect Front-Channel Logout 1.0, section 3).
+	FrontChannel bool `json:"frontchannel_logout_supported"`
 	// ResponseTypes, Challenges, Grants, Algorithms, AuthMethods and AuthAlgorithms are what it takes, or signs with.
 	ResponseTypes  []string `json:"response_types_supported"`
 	Challenges     []string `json:"code_challenge_methods_supported"`

@@ -74,7 +74,9 @@ func TestOIDCProvider(t *testing.T) {
 		"and says so": {services: traded, also: []string{"token-exchange"},
 			want: want{"provider", doctor.Fail, "user: exchange or mint are refused: files, orders", "another user:"}},
 		"it does not tell of logouts": {defaults: []string{"backchannelLogout"}, want: want{"provider", doctor.Warn, "with the next refresh only", ""}},
-		"it takes no token back":      {defaults: []string{"revocation"}, want: want{"provider", doctor.Warn, "good beyond a logout", ""}},
+		"it frames nobody": {change: func(_ map[string]any, ours *gateway.Provider) { ours.FrontChannel = true },
+			want: want{"provider", doctor.Warn, "provider.front_channel waits for", ""}},
+		"it takes no token back": {defaults: []string{"revocation"}, want: want{"provider", doctor.Warn, "good beyond a logout", ""}},
 		"what a login brings is not seen": {
 			want: want{"refresh-token", doctor.OK, "with its first access token", ""}},
 		"offline access": {change: func(_ map[string]any, ours *gateway.Provider) { ours.Scopes = []string{"profile", "offline_access"} },

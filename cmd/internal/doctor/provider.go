@@ -89,6 +89,7 @@ func (g *gatewayExam) lacks(r rows, m provider.Metadata) {
 		{m.Revocation == "", "revocation_endpoint", "refresh tokens are good beyond a logout"},
 		{!m.IssInAnswer, "authorization_response_iss_parameter_supported", "an answer that another provider gave is not told apart by its iss (RFC 9207)"},
 		{len(m.Challenges) == 0, "code_challenge_methods_supported", "whether codes are bound to their login (PKCE) is the provider's secret"},
+		{g.Gateway.Provider.FrontChannel && !m.FrontChannel, "frontchannel_logout_supported", "the frames that provider.front_channel waits for never come"},
 		{len(m.Grants) > 0 && !slices.Contains(m.Grants, "refresh_token"), "the grant refresh_token", "a session ends with its first access token"},
 	} {
 		if l.lacking {
