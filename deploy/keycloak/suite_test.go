@@ -63,9 +63,7 @@ func suit(realm map[string]any, g *gatewaytest.World, c providersuite.Client) {
 // client is the gateway's side.
 func (w *world) client(t *testing.T, g *gatewaytest.World, c providersuite.Client) gateway.Provider {
 	t.Helper()
-	p := gateway.Provider{
-		Issuer: w.keycloak.Issuer(w.realm), ClientID: "intercom-gateway", CA: w.keycloak.CACert, Scopes: []string{"profile"}, Claims: []string{"preferred_username"},
-	}
+	p := w.provider()
 	if c.Keys {
 		p.Auth = "private_key_jwt"
 		return p

@@ -52,11 +52,7 @@ func newWorld(t *testing.T, k *stack.KeycloakServer, realm string, change func(m
 		w.make(t, g, change)
 		g.Write(t, "client-secret", "s3cret")
 		p := w.provider()
-		if realm == "keys" {
-			p.Auth = "private_key_jwt"
-		} else {
-			p.Secret = strict.Ref{Scheme: "file", Name: g.Path("client-secret")}
-		}
+		p.Secret = strict.Ref{Scheme: "file", Name: g.Path("client-secret")}
 		return p
 	})
 	return w
