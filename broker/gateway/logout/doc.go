@@ -9,7 +9,7 @@
 // # The order of a logout
 //
 // First the session ends here, on all gateways; then the browser is sent to the provider's end_session endpoint,
-// with the ID token as hint, so that nobody is asked anything; and behind its back the refresh token is taken
+// with the ID token as hint, so that nobody is asked anything; and when it has been there the refresh token is taken
 // back. A provider that does not answer keeps nobody logged in here, but the user is told that they may still
 // be logged in there.
 //

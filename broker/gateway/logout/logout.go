@@ -40,6 +40,8 @@ type Handler struct {
 	HeaderCSRF string
 	// FrontChannel turns the provider's frames on.
 	FrontChannel bool
+	// RevokeAfter is how long a browser has to get to the provider before the refresh token is taken back; zero means 10 s.
+	RevokeAfter time.Duration
 	// Later runs what nobody waits for; nil means a goroutine of its own, ten seconds long.
 	Later func(func(context.Context))
 	// Log may be nil.
@@ -166,15 +168,21 @@ func asEnded(err error) (session.Ended, bool) {
 	return *e, true
 }
 
-// revoke takes the refresh token back, when the browser is on its way.
+// revokeAfter is many times what a browser takes to get to the provider.
+const revokeAfter = 10 * time.Second
+
+// revoke takes the refresh token back, when the browser has been at the provider. Before that it would take us out of the
+// provider's session (as Keycloak understands it), and we were not told of the end of those at our other origins.
 func (h *Handler) revoke(ctx context.Context, s session.Session) {
 	if s.Tokens.Refresh.IsZero() {
 		return
 	}
-	h.later(ctx, func(ctx context.Context) {
-		if err := h.Provider.Revoke(ctx, s.Tokens.Refresh); err != nil {
-			h.log().WarnContext(ctx, "a refresh token is left to its end at the provider", "error", err)
-		}
+	time.AfterFunc(cmp.Or(h.RevokeAfter, revokeAfter), func() {
+		h.later(ctx, func(ctx context.Context) {
+			if err := h.Provider.Revoke(ctx, s.Tokens.Refresh); err != nil {
+				h.log().WarnContext(ctx, "a refresh token is left to its end at the provider", "error", err)
+			}
+		})
 	})
 }
 

@@ -57,7 +57,7 @@ func newWorld(t testing.TB, change func(*logout.Handler)) *world {
 		CheckCSRF: func(r *http.Request, o route.Origin, id session.ID, token string) error {
 			return bff.CheckCSRF(r, o, id, token)
 		},
-		Failures: &logout.Failures{},
+		Failures: &logout.Failures{}, RevokeAfter: 50 * time.Millisecond,
 	}}
 	if change != nil {
 		change(w.Handler)
@@ -266,6 +266,9 @@ func tokenIsTakenBack(t *testing.T) {
 	w := newWorld(t, nil)
 	b := w.tab(t)
 	b.Do("POST", "/bff/logout", "", append(script, bff.HeaderCSRF+": "+b.csrf(t))...)
+	if n := len(w.idp.Calls("/revoke")); n != 0 {
+		t.Error("it is taken back before the browser can be at the provider")
+	}
 	eventually(t, "the refresh token is taken back", func() bool { return len(w.idp.Calls("/revoke")) == 1 })
 }
 
