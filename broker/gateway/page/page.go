@@ -1,6 +1,6 @@
 // Package page writes the few pages that the gateway has of its own: the hop after a login, what went wrong,
-// and the end of a session. They speak German and English, hold no script, load nothing, and may not be framed
-// (RFC 9700, section 4.16).
+// and the end of a session. They speak German and English, load nothing, and may not be framed (RFC 9700, section 4.16).
+// None holds a script but the one that asks once more, whose script is a line of ours.
 //
 // An operator's theme is a folder: its style.css is put into every page, and a template of the same name as one
 // of ours takes its place. What cannot be read or parsed ends the start.
@@ -28,6 +28,7 @@ const maxStyle = 64 << 10
 type Pages struct {
 	templates *template.Template
 	policy    string // the Content-Security-Policy
+	scripted  string // that of the page with the script
 }
 
 // New returns the pages with a theme; nil means ours.
@@ -47,11 +48,17 @@ func New(theme fs.FS) (*Pages, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
-	sum := sha256.Sum256(style)
-	p := &Pages{policy: "default-src 'none'; img-src 'self' data:; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"}
+	p := &Pages{policy: "default-src 'none'; img-src 'self' data:; style-src " + hashOf(style) + "; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"}
+	p.scripted = p.policy + "; script-src " + hashOf([]byte(againScript))
 	// The hash is that of the style as it stands in the page, so nothing may be put around it or changed in it.
 	p.templates, err = t.New("style").Parse("<style>" + string(style) + "</style>")
 	return p, err
+}
+
+// hashOf is how a policy names what stands in the page (Content Security Policy 3, section 2.3.1).
+func hashOf(text []byte) string {
+	sum := sha256.Sum256(text)
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
 func themed(t *template.Template, theme fs.FS, style []byte) ([]byte, error) {
@@ -87,12 +94,15 @@ func (p *Pages) Hop(w http.ResponseWriter, r *http.Request, to string) {
 	p.write(w, r, http.StatusOK, "hop.html", map[string]any{"To": to, "SignedIn": true})
 }
 
+// againScript goes to the address where it stands, with the part behind # that a browser tells nobody. The page takes
+// another address before: to the same one a browser would only scroll. To load it anew is no way either, since that is
+// still the other site's wish.
+const againScript = `const to=location.href;history.replaceState(null,"","?"+Math.random());location.replace(to)`
+
 // Again leads to the very page that was asked for, as Hop does. It says nothing of a login, since nobody knows of one
-// yet. It names the address: without one a browser would load the page anew, which to it is still the other site's wish.
+// yet. Without scripts it leads there too, but for the part behind #.
 func (p *Pages) Again(w http.ResponseWriter, r *http.Request) {
-	to := r.URL.RequestURI()
-	w.Header().Set("Refresh", "0; url="+to)
-	p.write(w, r, http.StatusOK, "hop.html", map[string]any{"To": to, "SignedIn": false})
+	p.write(w, r, http.StatusOK, "hop.html", map[string]any{"To": r.URL.RequestURI(), "SignedIn": false, "Script": template.JS(againScript)})
 }
 
 // Problem says what went wrong, with a way back. code is for who is asked for help.
@@ -137,6 +147,9 @@ func (p *Pages) write(w http.ResponseWriter, r *http.Request, status int, name s
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", p.policy)
+	if data["Script"] != nil {
+		h.Set("Content-Security-Policy", p.scripted)
+	}
 	h.Set("Cache-Control", "no-store")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")

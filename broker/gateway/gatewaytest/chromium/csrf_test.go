@@ -3,6 +3,9 @@ package chromium_test
 import (
 	"strings"
 	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
 )
 
 func replace(text string, pairs ...string) string { return strings.NewReplacer(pairs...).Replace(text) }
@@ -76,26 +79,31 @@ func TestSiblingIsRefused(t *testing.T) {
 	}
 }
 
-// TestLinkInAMail: who is logged in sees the page and no login, who is not sees one login and then the page.
+// TestLinkInAMail: who is logged in sees the page and no login, and the very place in it; who is not sees one login and
+// then the page.
 func TestLinkInAMail(t *testing.T) {
 	t.Parallel()
 	for _, provider := range []string{id, foreignID} {
 		w := newWorld(t, options{provider: provider})
-		letter := w.pages.put(mail, "/", `<a id="go" href="`+w.Origin()+`/deep/page?from=mail">go</a>`)
-		deep := `document.title == 'deep' && location.href == '` + w.Origin() + `/deep/page?from=mail'`
+		letter := w.pages.put(mail, "/", `<a id="go" href="`+w.Origin()+`/deep/page?from=mail#part">go</a>`)
+		deep := `document.title == 'deep' && location.pathname + location.search == '/deep/page?from=mail'`
 		alice := w.person(t)
 		alice.open(letter)
 		alice.click("#go")
 		alice.credentials("alice")
-		alice.until("the page after the login", `document.title == 'deep' && location.search == '?from=mail'`)
-		alice.open(letter)
+		alice.until("the page after the login", deep)
 		before := alice.askedFor("/authorize")
+		alice.open(letter)
 		alice.click("#go")
-		alice.until("the page at once", deep)
+		alice.until("the page at once, and the place in it", deep+` && location.hash == '#part'`)
+		alice.do("turn scripts off", emulation.SetScriptExecutionDisabled(true))
+		alice.open(letter)
+		alice.do("click", chromedp.Click("#go", chromedp.ByQuery))
+		alice.do("see the page at once", chromedp.WaitReady("#deep", chromedp.ByQuery))
 		if n := alice.askedFor("/authorize") - before; n != 0 {
 			t.Errorf("%s was asked %d times", provider, n)
 		}
-		if n := w.service.called("GET", "/deep/page"); n != 2 {
+		if n := w.service.called("GET", "/deep/page"); n != 3 {
 			t.Errorf("the page was served %d times", n)
 		}
 	}

@@ -25,7 +25,7 @@ func newService(t *testing.T) *service {
 	s := &service{calls: map[string]int{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", html(appPage))
-	mux.HandleFunc("GET /deep/{page}", html("<!doctype html><meta charset=utf-8><title>deep</title><h1>A deep page</h1>"))
+	mux.HandleFunc("GET /deep/{page}", html("<!doctype html><meta charset=utf-8><title>deep</title><h1 id=deep>A deep page</h1>"))
 	mux.HandleFunc("GET /strong/page", html("<!doctype html><meta charset=utf-8><title>strong</title><h1>A better page</h1>"))
 	mux.HandleFunc("POST /deep/orders", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ordered") })
 	mux.HandleFunc("POST /deep/files", store)
