@@ -131,8 +131,8 @@ func TestOneStreamForAllTabs(t *testing.T) {
 	first.close()
 	second.until("one of the others leads", `(navigator.locks.query().then(l => window.waiting = l.pending.length), window.waiting == 1)`)
 	gatewaytest.Eventually(t, "one of them has taken over", func() bool { return streams() > 0 })
-	if n := streams(); n != 1 {
-		t.Errorf("the two have %d streams", n)
+	if second.askedFor("/bff/events") > 0 && third.askedFor("/bff/events") > 0 { // one may have asked twice: a stream reconnects
+		t.Error("both have a stream")
 	}
 	began := time.Now()
 	w.idp.EndSession(t.Context(), "alice")
