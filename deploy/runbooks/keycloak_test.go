@@ -58,7 +58,7 @@ func upgraded(t *testing.T, k *stack.KeycloakServer) {
 	forgot := &seen{}
 	k.Call(t, http.MethodPost, "upgraded/logout-all", nil, nil)
 	gatewaytest.Eventually(t, "the gateways find out", func() bool {
-		return strings.Contains(alice.fetches(forgot, "/files/1").text, "session_expired")
+		return strings.Contains(alice.fetches(forgot, "/files/1").Text, "session_expired")
 	})
 	if a := alice.login(forgot); !a.asked || a.StatusCode != http.StatusOK {
 		t.Errorf("the login: %s", a.words())

@@ -38,7 +38,7 @@ func rotated(t *testing.T, k *stack.KeycloakServer) {
 	w.intercom(t, removed, "doctor --gateway gateway.yaml")
 	w.endAtKeycloak(t)
 	gatewaytest.Eventually(t, "a logout token of the new key is believed", func() bool {
-		return strings.Contains(bob.fetches(removed, "/files/1").text, "session_revoked")
+		return strings.Contains(bob.fetches(removed, "/files/1").Text, "session_revoked")
 	})
 	page.holds("removed", removed)
 }

@@ -6,20 +6,21 @@ import (
 	"encoding/json"
 	"fmt"
 	"html"
-	"io"
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
 )
 
 // person sits at a browser. What it sees is written down.
 type person struct {
+	*gatewaytest.Person
+
 	t    *testing.T
 	w    *world
-	http *http.Client
 	name string
 }
 
@@ -31,18 +32,15 @@ func (w *world) person(t *testing.T) *person {
 
 func (w *world) named(t *testing.T, name string) *person {
 	t.Helper()
-	jar, err := cookiejar.New(nil)
-	must(t, err)
-	transport := w.Transport(t)
+	p := &person{w.World.Person(t), t, w, name}
 	if w.idp != nil {
-		transport.TLSClientConfig.RootCAs.AppendCertsFromPEM([]byte(certificateOf(t, w.idp)))
+		p.HTTP.Transport.(*http.Transport).TLSClientConfig.RootCAs.AppendCertsFromPEM([]byte(certificateOf(t, w.idp)))
 	}
-	return &person{t, w, &http.Client{Transport: transport, Jar: jar}, name}
+	return p
 }
 
 type answer struct {
-	*http.Response
-	text string
+	gatewaytest.Answer
 	// asked says that a password was typed on the way.
 	asked bool
 }
@@ -53,12 +51,12 @@ func (a answer) words() string {
 	words := fmt.Sprint(a.StatusCode)
 	switch kind := a.Header.Get("Content-Type"); {
 	case strings.HasPrefix(kind, "application/problem+json"):
-		_ = json.Unmarshal([]byte(a.text), &problem)
+		_ = json.Unmarshal([]byte(a.Text), &problem)
 		words = single(words + " " + problem.Code + " " + problem.Reason)
 	case strings.HasPrefix(kind, "text/html"):
-		words += " " + text(a.text)
+		words += " " + text(a.Text)
 	default:
-		words += " " + strings.TrimSpace(a.text)
+		words += " " + strings.TrimSpace(a.Text)
 	}
 	if after := a.Header.Get("Retry-After"); after != "" {
 		words += ", Retry-After: " + after
@@ -72,43 +70,11 @@ func text(page string) string {
 	return single(html.UnescapeString(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(page, " ")))
 }
 
-func (p *person) try(method, target string, form url.Values, headers map[string]string) (answer, error) {
-	p.t.Helper()
-	if strings.HasPrefix(target, "/") {
-		target = p.w.Origin() + target
-	}
-	r, err := http.NewRequestWithContext(p.t.Context(), method, target, strings.NewReader(form.Encode()))
-	must(p.t, err)
-	for name, value := range headers {
-		r.Header.Set(name, value)
-	}
-	if form != nil {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	res, err := p.http.Do(r)
-	if err != nil {
-		return answer{}, err
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	return answer{Response: res, text: string(text)}, err
-}
-
-func (p *person) do(method, target string, form url.Values, headers map[string]string) answer {
-	p.t.Helper()
-	a, err := p.try(method, target, form, headers)
-	must(p.t, err)
-	return a
-}
-
-func navigation(language string) map[string]string {
-	return map[string]string{"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "same-origin", "Accept-Language": language}
-}
-
 // opens opens a page, and goes where it leads.
 func (p *person) opens(s *seen, path string) answer {
 	p.t.Helper()
-	a, err := p.try(http.MethodGet, path, nil, navigation("en"))
+	got, err := p.Try(http.MethodGet, path, nil, gatewaytest.Navigation())
+	a := answer{Answer: got}
 	if err != nil { // of the provider, to which the page leads
 		s.add("page", path+":", "nobody answers:", err.Error())
 		return a
@@ -120,7 +86,7 @@ func (p *person) opens(s *seen, path string) answer {
 // fetches does what a script of the page does.
 func (p *person) fetches(s *seen, path string) answer {
 	p.t.Helper()
-	a := p.do(http.MethodGet, path, nil, map[string]string{"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty", "Sec-Fetch-Site": "same-origin"})
+	a := answer{Answer: p.Fetch(http.MethodGet, path)}
 	s.add("fetch", path+":", a.words())
 	return a
 }
@@ -134,22 +100,12 @@ func (p *person) works(path string) bool {
 func (p *person) login(s *seen) answer {
 	p.t.Helper()
 	a := p.opens(s, "/bff/login?return_to=/files/1")
-	typed := false
 	for range 2 {
-		form := regexp.MustCompile(`<form[^>]* action="([^"]+)"`).FindStringSubmatch(a.text)
-		if form == nil || !strings.Contains(a.text, `"password"`) {
+		if !strings.Contains(a.Text, `"password"`) {
 			break
 		}
-		values := url.Values{"username": {p.name}, "password": {p.name}}
-		if hidden := regexp.MustCompile(`name="request" value="([^"]*)"`).FindStringSubmatch(a.text); hidden != nil {
-			values.Set("request", hidden[1])
-		}
-		typed = true
-		to, err := a.Request.URL.Parse(html.UnescapeString(form[1]))
-		must(p.t, err)
-		a = p.do(http.MethodPost, to.String(), values, navigation("en"))
+		a = answer{p.Submit(a.Answer, url.Values{"username": {p.name}, "password": {p.name}}), true}
 	}
-	a.asked = typed
 	s.add("after the login:", a.words())
 	return a
 }
@@ -157,7 +113,7 @@ func (p *person) login(s *seen) answer {
 // loggedIn logs in, and it must work.
 func (p *person) loggedIn() *person {
 	p.t.Helper()
-	if a := p.login(&seen{}); a.StatusCode != http.StatusOK || !strings.Contains(a.text, `"aud"`) {
+	if a := p.login(&seen{}); a.StatusCode != http.StatusOK || !strings.Contains(a.Text, `"aud"`) {
 		p.t.Fatalf("the login: %s", a.words())
 	}
 	return p
@@ -165,8 +121,7 @@ func (p *person) loggedIn() *person {
 
 // at has the next requests of all arrive at one of the gateways.
 func (p *person) at(n int) *person {
-	p.w.Front.Lead(p.w.Gateways[n].Front)
-	p.http.CloseIdleConnections()
+	p.At(p.w.Gateways[n])
 	return p
 }
 
@@ -179,7 +134,7 @@ func (p *person) listens(s *seen) (ended <-chan struct{}) {
 	must(p.t, err)
 	r.Header.Set("Sec-Fetch-Mode", "cors")
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
-	res, err := p.http.Do(r)
+	res, err := p.HTTP.Do(r)
 	must(p.t, err)
 	if res.StatusCode != http.StatusOK {
 		p.t.Fatalf("the stream: %s", res.Status)

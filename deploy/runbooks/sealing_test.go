@@ -102,7 +102,7 @@ func (w *world) refreshed(t *testing.T, p *person) {
 	t.Helper()
 	issued := func() (at float64) {
 		var claims map[string]any
-		if json.Unmarshal([]byte(p.fetches(&seen{}, "/files/1").text), &claims) == nil {
+		if json.Unmarshal([]byte(p.fetches(&seen{}, "/files/1").Text), &claims) == nil {
 			at, _ = claims["iat"].(float64)
 		}
 		return at

@@ -57,7 +57,7 @@ func (w *World) prompts(t *testing.T) {
 		t.Errorf("before the login: %s %s %.300s", at.Request.URL, at.Status, at.Text)
 	}
 	alice.Login("alice").Claims(t)
-	alice.http.Jar.SetCookies(alice.origin(), []*http.Cookie{{Name: "__Host-Http-ic", Path: "/", Secure: true, MaxAge: -1}})
+	alice.HTTP.Jar.SetCookies(alice.origin(), []*http.Cookie{{Name: "__Host-Http-ic", Path: "/", Secure: true, MaxAge: -1}})
 	alice.Navigate("/bff/login?prompt=none&return_to=/own/1").Claims(t)
 	again := alice.Navigate("/bff/login?prompt=login&return_to=/own/1")
 	if again.Request.URL.Host == alice.origin().Host {
@@ -117,7 +117,7 @@ func (w *World) redeem(t *testing.T, code string) (status int, answer string) {
 	must(t, err)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.SetBasicAuth(w.Provider.ClientID, string(secret))
-	res, err := c.http.Do(r)
+	res, err := c.HTTP.Do(r)
 	must(t, err)
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
