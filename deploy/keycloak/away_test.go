@@ -13,6 +13,7 @@ import (
 
 // TestNobodyIsSentToADeadKeycloak: who wants to log in gets a page of ours while Keycloak hangs, and when it is gone; who is
 // logged in is served until the tokens end, and told to wait then; who logs out is told that there is another end to it.
+// Nothing is to be restarted when it is back, not even after a crash, which Keycloak's sessions outlive.
 func TestNobodyIsSentToADeadKeycloak(t *testing.T) {
 	t.Parallel()
 	k := stack.StartKeycloak(t, stack.KeycloakOptions{})
@@ -60,6 +61,16 @@ func TestNobodyIsSentToADeadKeycloak(t *testing.T) {
 	})
 	k.Kill()
 	t.Run("no login when it is gone", w.noLogin)
+	must(t, k.Start(t.Context()))
+	back := float64(time.Now().Unix())
+	t.Run("sessions outlive a crash of it", func(t *testing.T) {
+		gatewaytest.Eventually(t, "alice gets new tokens", func() bool {
+			res := alice.fetch(http.MethodGet, "/orders/1")
+			return res.StatusCode == http.StatusOK && res.claims(t)["iat"].(float64) >= back
+		})
+		w.loginAnswers(t, http.StatusFound)
+		w.person(t).login("alice").claims(t)
+	})
 }
 
 // loginAnswers waits until the login answers so. It asks seldom: an address may not begin many.
