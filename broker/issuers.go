@@ -2,12 +2,14 @@ package broker
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"go.yaml.in/yaml/v4"
 
@@ -59,9 +61,8 @@ func (b *Broker) users() (*authn.Users, error) {
 		if err != nil {
 			return nil, err
 		}
-		transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true}
 		issuers = append(issuers, authn.Issuer{
-			URL: o.URL.String(), Audience: o.Audience, Groups: o.Groups, Algorithms: o.Algorithms, Client: &http.Client{Transport: transport},
+			URL: o.URL.String(), Audience: o.Audience, Groups: o.Groups, Algorithms: o.Algorithms, Client: &http.Client{Transport: issuerTransport(pool)},
 		})
 	}
 	users, err := authn.NewUsers(issuers...)
@@ -69,4 +70,13 @@ func (b *Broker) users() (*authn.Users, error) {
 		return nil, fmt.Errorf("issuers: %w", err)
 	}
 	return users, nil
+}
+
+// issuerTransport is the way to an issuer. Its keys are asked for seldom, and a connection to a node that has gone since
+// would be waited on until TCP gives it up, in a quarter of an hour: it is asked whether it lives, and not kept for long.
+func issuerTransport(pool *x509.CertPool) *http.Transport {
+	return &http.Transport{
+		Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true,
+		IdleConnTimeout: 30 * time.Second, HTTP2: &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 5 * time.Second},
+	}
 }

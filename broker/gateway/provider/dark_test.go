@@ -4,78 +4,14 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/intercom-broker/intercom/broker/gateway/provider"
+	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
 )
-
-// wire leads connections on, until they go dark: nothing comes through any more, and nobody is told.
-type wire struct {
-	net.Listener
-
-	mu   sync.Mutex
-	dark chan struct{}
-}
-
-func newWire(t *testing.T, to string) *wire {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &wire{Listener: l, dark: make(chan struct{})}
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			from, err := l.Accept()
-			if err != nil {
-				return
-			}
-			t.Cleanup(func() { _ = from.Close() })
-			go w.lead(from, to)
-		}
-	}()
-	return w
-}
-
-func (w *wire) lead(from net.Conn, to string) {
-	on, err := net.Dial("tcp", to)
-	if err != nil {
-		return
-	}
-	w.mu.Lock()
-	dark := w.dark
-	w.mu.Unlock()
-	for _, way := range [][2]net.Conn{{from, on}, {on, from}} {
-		go func() {
-			buffer := make([]byte, 32<<10)
-			for {
-				n, err := way[1].Read(buffer)
-				select {
-				case <-dark:
-					return
-				default:
-				}
-				if _, failed := way[0].Write(buffer[:n]); err != nil || failed != nil {
-					return
-				}
-			}
-		}()
-	}
-}
-
-// cut darkens the connections that there are; new ones are led on.
-func (w *wire) cut() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	close(w.dark)
-	w.dark = make(chan struct{})
-}
 
 // TestDarkConnection: a connection on which nothing comes any more, of a node that is gone, is given up by itself, and
 // another is made.
@@ -94,7 +30,7 @@ func TestDarkConnection(t *testing.T) {
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	w := newWire(t, s.Listener.Addr().String())
+	w := providertest.NewWire(t, s.Listener.Addr().String())
 	issuer = "https://" + w.Addr().String()
 	roots, now := x509.NewCertPool(), newClock()
 	roots.AddCert(s.Certificate())
@@ -105,7 +41,7 @@ func TestDarkConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.cut()
+	w.Cut()
 	began := time.Now()
 	for ctx := deadline(t); ; {
 		now.Add(6 * time.Second)
