@@ -24,38 +24,38 @@ func TestNobodyIsSentToADeadKeycloak(t *testing.T) {
 	})
 	w.Front.Lead(w.Gateways[0].Front) // which has alice's token for orders
 	alice, bob, gone := w.person(t), w.person(t), w.person(t)
-	gone.login("alice").claims(t)
+	gone.login("alice").Claims(t)
 	sid := w.sessions(t, "alice")[0]
-	alice.login("alice").claims(t)
+	alice.login("alice").Claims(t)
 	bob.login("bob")
 	k.Call(t, http.MethodDelete, "dead/sessions/"+sid, nil, nil)
 	token := told(t, tokens)
 
 	must(t, k.Pause())
-	alice.fetch(http.MethodGet, "/orders/1").claims(t)
+	alice.Fetch(http.MethodGet, "/orders/1").Claims(t)
 	t.Run("a logout token is answered, whatever is to be cleaned up at Keycloak", func(t *testing.T) {
 		began := time.Now()
 		if res := w.backchannel(t, token); res.StatusCode != http.StatusOK || time.Since(began) > 2*time.Second {
 			t.Errorf("%s after %v", res.Status, time.Since(began))
 		}
-		if gone.state().Authenticated || !alice.state().Authenticated {
+		if gone.State().Authenticated || !alice.State().Authenticated {
 			t.Error("not the one session that was meant")
 		}
 	})
 	t.Run("no login while it hangs", w.noLogin)
 	t.Run("a logout here", func(t *testing.T) {
-		res := bob.fetch(http.MethodPost, "/bff/logout", "X-CSRF-Token", bob.state().CSRF)
-		if res.StatusCode != http.StatusOK || !strings.Contains(res.text, `"provider_session":"unknown"`) || bob.state().Authenticated {
-			t.Errorf("%s %s", res.Status, res.text)
+		res := bob.Fetch(http.MethodPost, "/bff/logout", "X-CSRF-Token", bob.State().CSRF)
+		if res.StatusCode != http.StatusOK || !strings.Contains(res.Text, `"provider_session":"unknown"`) || bob.State().Authenticated {
+			t.Errorf("%s %s", res.Status, res.Text)
 		}
 	})
 	t.Run("until the tokens end", func(t *testing.T) { w.servedUntilTheEnd(t, alice) })
 	must(t, k.Resume())
 	t.Run("all works when it is back", func(t *testing.T) {
-		gatewaytest.Eventually(t, "alice goes on", func() bool { return alice.fetch(http.MethodGet, "/orders/1").StatusCode == http.StatusOK })
+		gatewaytest.Eventually(t, "alice goes on", func() bool { return alice.Fetch(http.MethodGet, "/orders/1").StatusCode == http.StatusOK })
 		w.loginAnswers(t, http.StatusFound)
-		w.person(t).login("alice").claims(t)
-		if form := bob.navigate("/bff/login"); strings.Contains(form.text, `name="password"`) {
+		w.person(t).login("alice").Claims(t)
+		if form := bob.Navigate("/bff/login"); strings.Contains(form.Text, `name="password"`) {
 			t.Error("bob was logged out at Keycloak, which heard of nothing")
 		}
 	})
@@ -65,11 +65,11 @@ func TestNobodyIsSentToADeadKeycloak(t *testing.T) {
 	back := float64(time.Now().Unix())
 	t.Run("sessions outlive a crash of it", func(t *testing.T) {
 		gatewaytest.Eventually(t, "alice gets new tokens", func() bool {
-			res := alice.fetch(http.MethodGet, "/orders/1")
-			return res.StatusCode == http.StatusOK && res.claims(t)["iat"].(float64) >= back
+			res := alice.Fetch(http.MethodGet, "/orders/1")
+			return res.StatusCode == http.StatusOK && res.Claims(t)["iat"].(float64) >= back
 		})
 		w.loginAnswers(t, http.StatusFound)
-		w.person(t).login("alice").claims(t)
+		w.person(t).login("alice").Claims(t)
 	})
 }
 
@@ -77,16 +77,16 @@ func TestNobodyIsSentToADeadKeycloak(t *testing.T) {
 func (w *world) loginAnswers(t *testing.T, status int) {
 	t.Helper()
 	p := w.person(t)
-	p.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	p.HTTP.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(time.Minute); ; <-tick.C {
-		res := p.navigate("/bff/login")
+		res := p.Navigate("/bff/login")
 		if res.StatusCode == status {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("for a minute: %s %s", res.Status, res.text)
+			t.Fatalf("for a minute: %s %s", res.Status, res.Text)
 		}
 	}
 }
@@ -96,36 +96,36 @@ func (w *world) noLogin(t *testing.T) {
 	w.loginAnswers(t, http.StatusServiceUnavailable)
 	p := w.person(t)
 	for language, words := range map[string]string{"de-DE": "Der Anmeldedienst antwortet nicht", "en": "The sign-in service does not answer"} {
-		headers := navigation()
+		headers := gatewaytest.Navigation()
 		headers["Accept-Language"] = language
 		began := time.Now()
-		res := p.do(http.MethodGet, "/orders/1", nil, headers)
-		if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || !strings.Contains(res.text, words) || !strings.Contains(res.text, "return_to=%2Forders%2F1") {
-			t.Errorf("%s %v %s", res.Status, res.Header, res.text)
+		res := p.Do(http.MethodGet, "/orders/1", nil, headers)
+		if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || !strings.Contains(res.Text, words) || !strings.Contains(res.Text, "return_to=%2Forders%2F1") {
+			t.Errorf("%s %v %s", res.Status, res.Header, res.Text)
 		}
 		if took := time.Since(began); took > 10*time.Second {
 			t.Errorf("after %v", took)
 		}
 	}
-	if res := p.navigate("/bff/silent?origin=" + url.QueryEscape(w.Origin())); res.StatusCode != http.StatusOK || !strings.Contains(res.text, "provider_unavailable") {
-		t.Errorf("in a frame: %s %s", res.Status, res.text)
+	if res := p.Navigate("/bff/silent?origin=" + url.QueryEscape(w.Origin())); res.StatusCode != http.StatusOK || !strings.Contains(res.Text, "provider_unavailable") {
+		t.Errorf("in a frame: %s %s", res.Status, res.Text)
 	}
-	if res := p.fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusUnauthorized || !strings.Contains(res.text, "login_required") {
-		t.Errorf("a script: %s %s", res.Status, res.text)
+	if res := p.Fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusUnauthorized || !strings.Contains(res.Text, "login_required") {
+		t.Errorf("a script: %s %s", res.Status, res.Text)
 	}
 }
 
 // servedUntilTheEnd: not an error before the tokens end, and after it one that says when to try again.
 func (w *world) servedUntilTheEnd(t *testing.T, alice *person) {
-	var res answer
+	var res gatewaytest.Answer
 	gatewaytest.Eventually(t, "the tokens end", func() bool {
-		res = alice.fetch(http.MethodGet, "/orders/1")
+		res = alice.Fetch(http.MethodGet, "/orders/1")
 		return res.StatusCode != http.StatusOK
 	})
-	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || !strings.Contains(res.text, "provider_unavailable") {
-		t.Errorf("%s %v %s", res.Status, res.Header, res.text)
+	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || !strings.Contains(res.Text, "provider_unavailable") {
+		t.Errorf("%s %v %s", res.Status, res.Header, res.Text)
 	}
-	if !alice.state().Authenticated {
+	if !alice.State().Authenticated {
 		t.Error("alice was logged out")
 	}
 }

@@ -25,17 +25,17 @@ func TestHungListener(t *testing.T) {
 		})
 	})
 	alice := w.person(t)
-	alice.login("alice").claims(t)
-	alice.navigate(k.Issuer("hung") + "/protocol/openid-connect/auth?" + url.Values{
+	alice.login("alice").Claims(t)
+	alice.Navigate(k.Issuer("hung") + "/protocol/openid-connect/auth?" + url.Values{
 		"client_id": {"other"}, "response_type": {"code"}, "scope": {"openid"}, "redirect_uri": {w.Origin() + "/bff/other"},
 	}.Encode())
 	to := alice.logout()
-	if alice.state().Authenticated {
+	if alice.State().Authenticated {
 		t.Error("the session is not over here at once")
 	}
 	began := time.Now()
-	if back := alice.navigate(to); back.Request.URL.String() != w.Origin()+"/" {
-		t.Errorf("Keycloak leads to %s: %s %.300s", back.Request.URL, back.Status, back.text)
+	if back := alice.Navigate(to); back.Request.URL.String() != w.Origin()+"/" {
+		t.Errorf("Keycloak leads to %s: %s %.300s", back.Request.URL, back.Status, back.Text)
 	}
 	if took := time.Since(began); took < 4*time.Second || took > 30*time.Second {
 		t.Errorf("the user waits for the other client for %v; README.md says for how long", took)
@@ -53,20 +53,20 @@ func TestIdleAtKeycloak(t *testing.T) {
 		gatewayClient(realm)["attributes"].(map[string]any)["backchannel.logout.url"] = listener(t, k, func(token string) { tokens <- token })
 	})
 	idle, busy := w.person(t), w.person(t)
-	busy.login("alice").claims(t)
-	idle.login("alice").claims(t)
+	busy.login("alice").Claims(t)
+	idle.login("alice").Claims(t)
 	began := time.Now()
 	gatewaytest.Eventually(t, "the idle session is over", func() bool {
-		busy.fetch(http.MethodGet, "/files/1").claims(t)
-		return !idle.state().Authenticated
+		busy.Fetch(http.MethodGet, "/files/1").Claims(t)
+		return !idle.State().Authenticated
 	})
 	if took := time.Since(began); took < 5*time.Second || took > 15*time.Second {
 		t.Errorf("after %v", took)
 	}
-	if res := idle.fetch(http.MethodGet, "/files/1"); res.StatusCode != http.StatusUnauthorized {
-		t.Errorf("%s %s", res.Status, res.text)
+	if res := idle.Fetch(http.MethodGet, "/files/1"); res.StatusCode != http.StatusUnauthorized {
+		t.Errorf("%s %s", res.Status, res.Text)
 	}
-	busy.fetch(http.MethodGet, "/files/1").claims(t)
+	busy.Fetch(http.MethodGet, "/files/1").Claims(t)
 	if len(tokens) > 0 {
 		t.Error("Keycloak tells of sessions that idle out: README.md says that it does not")
 	}

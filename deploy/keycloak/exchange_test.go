@@ -24,25 +24,25 @@ func TestInvalidRequestHasTwoMeanings(t *testing.T) {
 		realm["clients"] = append(realm["clients"].([]any), map[string]any{"clientId": "lost", "bearerOnly": true})
 	})
 	alice := w.person(t)
-	alice.login("alice").claims(t)
+	alice.login("alice").Claims(t)
 	for path, audience := range map[string]string{"/lost/1": "lost", "/nowhere/1": "nowhere"} {
 		var said struct{ Code, Audience, Reason string }
-		res := alice.fetch(http.MethodGet, path)
-		must(t, json.Unmarshal([]byte(res.text), &said))
+		res := alice.Fetch(http.MethodGet, path)
+		must(t, json.Unmarshal([]byte(res.Text), &said))
 		if res.StatusCode != http.StatusBadGateway || said.Code != "token_exchange_failed" || said.Audience != audience || said.Reason == "" {
-			t.Errorf("%s: %s %s", path, res.Status, res.text)
+			t.Errorf("%s: %s %s", path, res.Status, res.Text)
 		}
 	}
-	if !alice.state().Authenticated {
+	if !alice.State().Authenticated {
 		t.Fatal("alice was logged out for an audience")
 	}
 	k.Call(t, http.MethodPost, "words/logout-all", nil, nil) // of which it tells nobody
 	gatewaytest.Eventually(t, "the refused exchange is looked into", func() bool {
-		res := alice.fetch(http.MethodGet, "/files/1")
+		res := alice.Fetch(http.MethodGet, "/files/1")
 		if res.StatusCode == http.StatusOK {
 			t.Fatal("Keycloak exchanges tokens of a session that is gone")
 		}
-		return res.StatusCode == http.StatusUnauthorized && strings.Contains(res.text, "session_expired")
+		return res.StatusCode == http.StatusUnauthorized && strings.Contains(res.Text, "session_expired")
 	})
 }
 
@@ -53,13 +53,13 @@ func TestThroughTheBroker(t *testing.T) {
 	k := stack.Keycloak(t, "")
 	w := newWorld(t, k, "chain", nil)
 	alice, s := w.person(t), w.services(t)
-	alice.login("alice").claims(t)
+	alice.login("alice").Claims(t)
 	_, got := s.takes(t, alice)
 	user := &token.User{Issuer: k.Issuer("chain"), Subject: w.userID(t, "alice")}
 	byGateway := &token.Actor{Subject: w.Broker.ID("/gateway").String()}
 	w.says(t, "orders", got, user, byGateway)
 
-	raw := alice.fetch(http.MethodGet, "/orders/1").claims(t)["raw"].(string)
+	raw := alice.Fetch(http.MethodGet, "/orders/1").Claims(t)["raw"].(string)
 	traded, err := w.Broker.Client(t, "/orders").Exchange(t.Context(), &intercomv1.ExchangeRequest{
 		SubjectToken: raw, SubjectTokenType: "urn:ietf:params:oauth:token-type:access_token", Audience: []string{"inventory"},
 	})

@@ -16,20 +16,20 @@ func (p *person) logout() string {
 	var said struct {
 		To string `json:"logout_url"`
 	}
-	must(p.t, json.Unmarshal([]byte(p.fetch(http.MethodPost, "/bff/logout", "X-CSRF-Token", p.state().CSRF).text), &said))
+	must(p.t, json.Unmarshal([]byte(p.Fetch(http.MethodPost, "/bff/logout", "X-CSRF-Token", p.State().CSRF).Text), &said))
 	return said.To
 }
 
 func (w *world) logsOut(t *testing.T, alice *person) {
 	t.Helper()
-	back := alice.navigate(alice.logout())
+	back := alice.Navigate(alice.logout())
 	if back.Request.URL.String() != w.Origin()+"/" { // where nothing is in this world, but for the way back
-		t.Errorf("Keycloak leads to %s: %s %.300s", back.Request.URL, back.Status, back.text)
+		t.Errorf("Keycloak leads to %s: %s %.300s", back.Request.URL, back.Status, back.Text)
 	}
-	if alice.state().Authenticated {
+	if alice.State().Authenticated {
 		t.Error("alice is still logged in here")
 	}
-	if form := alice.navigate("/bff/login"); !strings.Contains(form.text, `name="password"`) {
+	if form := alice.Navigate("/bff/login"); !strings.Contains(form.Text, `name="password"`) {
 		t.Errorf("alice is still logged in at Keycloak: %s", form.Request.URL)
 	}
 }
@@ -39,7 +39,7 @@ func TestWithoutQuestion(t *testing.T) {
 	k := stack.Keycloak(t, "")
 	w := newWorld(t, k, "unasked", nil)
 	alice := w.person(t)
-	alice.login("alice").claims(t)
+	alice.login("alice").Claims(t)
 	to, err := url.Parse(alice.logout())
 	must(t, err)
 	for _, name := range []string{"id_token_hint", "client_id", "post_logout_redirect_uri", "state"} {
@@ -48,7 +48,7 @@ func TestWithoutQuestion(t *testing.T) {
 		}
 	}
 	another := w.person(t)
-	another.login("alice").claims(t)
+	another.login("alice").Claims(t)
 	w.logsOut(t, another)
 }
 

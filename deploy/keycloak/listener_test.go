@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
 	"github.com/intercom-broker/intercom/deploy/stack"
 )
 
@@ -45,9 +46,9 @@ func told[V any](t *testing.T, from <-chan V) (v V) {
 }
 
 // backchannel tells the gateways what Keycloak would.
-func (w *world) backchannel(t *testing.T, token string) answer {
+func (w *world) backchannel(t *testing.T, token string) gatewaytest.Answer {
 	t.Helper()
-	return w.person(t).do(http.MethodPost, "/bff/backchannel-logout", url.Values{"logout_token": {token}}, nil)
+	return w.person(t).Do(http.MethodPost, "/bff/backchannel-logout", url.Values{"logout_token": {token}}, nil)
 }
 
 // sessions returns the ids of a user's sessions at Keycloak.

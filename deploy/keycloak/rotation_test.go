@@ -23,8 +23,8 @@ func TestNewKeysOfKeycloak(t *testing.T) {
 	w := newWorld(t, k, "signed", func(realm map[string]any) { realm["accessTokenLifespan"] = 5 })
 	s := w.services(t)
 	alice, carol := w.person(t), w.person(t)
-	alice.login("alice").claims(t)
-	carol.login("alice").claims(t)
+	alice.login("alice").Claims(t)
+	carol.login("alice").Claims(t)
 	before, _ := s.takes(t, alice)
 	old := w.keyComponents(t)
 	w.newKey(t)
@@ -37,17 +37,17 @@ func TestNewKeysOfKeycloak(t *testing.T) {
 	for _, g := range w.Gateways {
 		w.Front.Lead(g.Front)
 		p := w.person(t)
-		p.login("alice").claims(t)
+		p.login("alice").Claims(t)
 		s.takes(t, p)
 		k.Call(t, http.MethodDelete, w.realm+"/sessions/"+p.sid(t), nil, nil)
-		gatewaytest.Eventually(t, "a logout token that is signed with the new key counts", func() bool { return !p.state().Authenticated })
+		gatewaytest.Eventually(t, "a logout token that is signed with the new key counts", func() bool { return !p.State().Authenticated })
 	}
 	for _, id := range old {
 		k.Call(t, http.MethodDelete, w.realm+"/components/"+id, nil, nil)
 	}
 	w.logsOut(t, alice)
 	late := w.person(t)
-	late.login("alice").claims(t)
+	late.login("alice").Claims(t)
 	s.takes(t, late)
 	s.takes(t, carol)
 }
@@ -71,10 +71,10 @@ func (w *world) services(t *testing.T) *services {
 // takes has p call both services, which verify what they got, and returns the key that Keycloak has signed with.
 func (s *services) takes(t *testing.T, p *person) (kid string, minted token.Claims) {
 	t.Helper()
-	raw := fmt.Sprint(p.fetch(http.MethodGet, "/files/1").claims(t)["raw"])
+	raw := fmt.Sprint(p.Fetch(http.MethodGet, "/files/1").Claims(t)["raw"])
 	user, err := s.files.FromAccessToken(t.Context(), p.w.keycloak.Issuer(p.w.realm), raw)
 	must(t, err)
-	minted, err = s.orders.VerifyWithoutPossession(t.Context(), fmt.Sprint(p.fetch(http.MethodGet, "/orders/1").claims(t)["raw"]))
+	minted, err = s.orders.VerifyWithoutPossession(t.Context(), fmt.Sprint(p.Fetch(http.MethodGet, "/orders/1").Claims(t)["raw"]))
 	must(t, err)
 	if minted.User == nil || minted.User.Subject != user.Subject {
 		t.Errorf("files know %+v, orders %+v", user, minted.User)
@@ -87,7 +87,7 @@ func (s *services) takes(t *testing.T, p *person) (kid string, minted token.Clai
 // sid is the person's session at Keycloak.
 func (p *person) sid(t *testing.T) string {
 	t.Helper()
-	return fmt.Sprint(p.fetch(http.MethodGet, "/files/1").claims(t)["sid"])
+	return fmt.Sprint(p.Fetch(http.MethodGet, "/files/1").Claims(t)["sid"])
 }
 
 // keyComponents are the ids of what makes the realm's signing keys.

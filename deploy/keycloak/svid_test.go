@@ -24,13 +24,13 @@ func TestWithoutASecret(t *testing.T) {
 	alice := w.person(t)
 	for _, g := range w.Gateways {
 		w.Front.Lead(g.Front)
-		alice.http.CloseIdleConnections()
-		if got := alice.login("alice").claims(t); got["aud"] != "orders" {
+		alice.HTTP.CloseIdleConnections()
+		if got := alice.login("alice").Claims(t); got["aud"] != "orders" {
 			t.Errorf("what the broker mints: %v", got)
 		}
 		w.logsOut(t, alice)
 	}
-	alice.login("alice").claims(t)
+	alice.login("alice").Claims(t)
 	must(t, w.Broker.Domain.RotateAuthority()) // Keycloak looks for the new keys when it meets one
 	w.refreshes(t, alice)
 	t.Run("nor is there one that nobody uses", w.hasNoSecret)
@@ -88,11 +88,11 @@ func (w *world) refreshes(t *testing.T, p *person) {
 	t.Helper()
 	began := time.Now()
 	gatewaytest.Eventually(t, "the tokens were refreshed", func() bool {
-		res := p.fetch(http.MethodGet, "/files/1")
+		res := p.Fetch(http.MethodGet, "/files/1")
 		if res.StatusCode == http.StatusUnauthorized {
-			t.Fatalf("%s %s", res.Status, res.text)
+			t.Fatalf("%s %s", res.Status, res.Text)
 		}
-		return res.StatusCode == http.StatusOK && time.Unix(int64(res.claims(t)["iat"].(float64)), 0).After(began.Add(6*time.Second))
+		return res.StatusCode == http.StatusOK && time.Unix(int64(res.Claims(t)["iat"].(float64)), 0).After(began.Add(6*time.Second))
 	})
 }
 

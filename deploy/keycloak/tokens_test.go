@@ -40,23 +40,23 @@ func TestLogoutTokenIsNoIDToken(t *testing.T) {
 		return p
 	})
 	gone, alice := w.person(t), w.person(t)
-	gone.login("alice").claims(t)
+	gone.login("alice").Claims(t)
 	k.Call(t, http.MethodDelete, "mixed/sessions/"+gone.sid(t), nil, nil)
 	logoutToken := told(t, tokens)
-	alice.login("alice").claims(t)
+	alice.login("alice").Claims(t)
 	for kind, token := range between.seen() {
 		if res := w.backchannel(t, token); res.StatusCode != http.StatusBadRequest {
-			t.Errorf("%s as a logout token: %s %s", kind, res.Status, res.text)
+			t.Errorf("%s as a logout token: %s %s", kind, res.Status, res.Text)
 		}
 	}
-	if !alice.state().Authenticated {
+	if !alice.State().Authenticated {
 		t.Fatal("a token that is no logout token ended the session")
 	}
 	between.replace("id_token", logoutToken)
 	gatewaytest.Eventually(t, "a refresh brings a logout token for an ID token, and nobody knows whose the tokens are", func() bool {
-		return alice.fetch(http.MethodGet, "/files/1").StatusCode == http.StatusUnauthorized
+		return alice.Fetch(http.MethodGet, "/files/1").StatusCode == http.StatusUnauthorized
 	})
-	if alice.state().Authenticated {
+	if alice.State().Authenticated {
 		t.Error("the session goes on")
 	}
 }

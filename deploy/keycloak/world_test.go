@@ -3,14 +3,10 @@ package keycloak_test
 import (
 	"encoding/json"
 	"fmt"
-	"html"
-	"io"
 	"net/http"
-	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -115,93 +111,21 @@ func claimsOf(w http.ResponseWriter, r *http.Request) {
 
 // person sits at a browser.
 type person struct {
-	t    *testing.T
-	w    *world
-	http *http.Client
+	*gatewaytest.Person
+
+	t *testing.T
+	w *world
 }
 
 func (w *world) person(t *testing.T) *person {
 	t.Helper()
-	jar, err := cookiejar.New(nil)
-	must(t, err)
-	return &person{t, w, &http.Client{Transport: w.Transport(t), Jar: jar}}
-}
-
-type answer struct {
-	*http.Response
-	text string
-}
-
-func (p *person) do(method, target string, form url.Values, headers map[string]string) answer {
-	p.t.Helper()
-	if strings.HasPrefix(target, "/") {
-		target = p.w.Origin() + target
-	}
-	r, err := http.NewRequestWithContext(p.t.Context(), method, target, strings.NewReader(form.Encode()))
-	must(p.t, err)
-	for name, value := range headers {
-		r.Header.Set(name, value)
-	}
-	if form != nil {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	res, err := p.http.Do(r)
-	must(p.t, err)
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	must(p.t, err)
-	return answer{res, string(text)}
-}
-
-// navigate opens a page, and goes where it leads.
-func (p *person) navigate(target string) answer {
-	p.t.Helper()
-	return p.do(http.MethodGet, target, nil, navigation())
-}
-
-func navigation() map[string]string {
-	return map[string]string{"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "same-origin", "Accept-Language": "en"}
-}
-
-// fetch is what a page does.
-func (p *person) fetch(method, target string, headers ...string) answer {
-	p.t.Helper()
-	all := map[string]string{"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty", "Sec-Fetch-Site": "same-origin"}
-	for i := 0; i+1 < len(headers); i += 2 {
-		all[headers[i]] = headers[i+1]
-	}
-	return p.do(method, target, nil, all)
+	return &person{w.World.Person(t), t, w}
 }
 
 // login types a name, which is the password too, into Keycloak's page.
-func (p *person) login(name string) answer {
+func (p *person) login(name string) gatewaytest.Answer {
 	p.t.Helper()
-	form := p.navigate("/bff/login?return_to=/orders/1")
-	action := regexp.MustCompile(`<form[^>]* action="([^"]+)"`).FindStringSubmatch(form.text)
-	if action == nil {
-		p.t.Fatalf("Keycloak shows no login: %s %.500s", form.Status, form.text)
-	}
-	return p.do(http.MethodPost, html.UnescapeString(action[1]), url.Values{"username": {name}, "password": {name}}, navigation())
-}
-
-// state is what /bff/session says.
-func (p *person) state() (s struct {
-	Authenticated bool           `json:"authenticated"`
-	CSRF          string         `json:"csrf_token"`
-	Claims        map[string]any `json:"claims"`
-}) {
-	p.t.Helper()
-	must(p.t, json.Unmarshal([]byte(p.fetch(http.MethodGet, "/bff/session").text), &s))
-	return s
-}
-
-func (a answer) claims(t *testing.T) (claims map[string]any) {
-	t.Helper()
-	if a.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s %.300s", a.Request.URL, a.Status, a.text)
-	}
-	must(t, json.Unmarshal([]byte(a.text), &claims))
-	return claims
+	return p.Submit(p.Navigate("/bff/login?return_to=/orders/1"), url.Values{"username": {name}, "password": {name}})
 }
 
 func must(t *testing.T, err error) {
