@@ -55,9 +55,6 @@ func TestNobodyIsSentToADeadKeycloak(t *testing.T) {
 		gatewaytest.Eventually(t, "alice goes on", func() bool { return alice.Fetch(http.MethodGet, "/orders/1").StatusCode == http.StatusOK })
 		w.loginAnswers(t, http.StatusFound)
 		w.person(t).login("alice").Claims(t)
-		if form := bob.Navigate("/bff/login"); strings.Contains(form.Text, `name="password"`) {
-			t.Error("bob was logged out at Keycloak, which heard of nothing")
-		}
 	})
 	k.Kill()
 	t.Run("no login when it is gone", w.noLogin)
