@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
 
+	"github.com/intercom-broker/intercom/broker/hygiene"
 	"github.com/intercom-broker/intercom/broker/mtls"
 )
 
@@ -73,12 +74,4 @@ func (c *Client) authorize(id spiffeid.ID, chains [][]*x509.Certificate) error {
 	return err
 }
 
-// dialer notices within half a minute that a peer is gone without a word: on a connection with nothing
-// to say by its keep-alive probes, and otherwise by what is not acknowledged.
-func dialer() *net.Dialer {
-	return &net.Dialer{
-		Timeout:         3 * time.Second,
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3},
-		Control:         userTimeout,
-	}
-}
+func dialer() *net.Dialer { return hygiene.Lively(&net.Dialer{Timeout: 3 * time.Second}) }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
+
+	"github.com/intercom-broker/intercom/broker/hygiene"
 )
 
 // TransportConfig is how a Transport connects.
@@ -17,7 +19,7 @@ type TransportConfig struct {
 	TLS *tls.Config
 	// SVID is the source that TLS was made with; required.
 	SVID x509svid.Source
-	// Dial makes connections; nil means a net.Dialer with a timeout of 5 s.
+	// Dial makes connections; nil means a net.Dialer with a timeout of 5 s, as hygiene.Lively makes it.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
@@ -42,7 +44,7 @@ type generation struct {
 // NewTransport returns a Transport without connections.
 func NewTransport(cfg TransportConfig) *Transport {
 	if cfg.Dial == nil {
-		cfg.Dial = (&net.Dialer{Timeout: 5 * time.Second}).DialContext
+		cfg.Dial = hygiene.Lively(&net.Dialer{Timeout: 5 * time.Second}).DialContext
 	}
 	return &Transport{cfg: cfg}
 }

@@ -38,7 +38,7 @@ const idle = 4 * time.Second
 // Transport returns the way to the services of one place, over HTTP/1.1 and, where TLS negotiates it, HTTP/2.
 func Transport(cfg Config) *http.Transport {
 	timeout := cmp.Or(cfg.DialTimeout, DefaultDialTimeout)
-	dialer := &net.Dialer{Timeout: timeout, Control: hygiene.Guard(cfg.Dial)}
+	dialer := hygiene.Lively(&net.Dialer{Timeout: timeout, Control: hygiene.Guard(cfg.Dial)})
 	t := &http.Transport{
 		Proxy:                  nil, // a proxy would dial in our place, beyond the guard
 		DialContext:            dialer.DialContext,
@@ -50,7 +50,6 @@ func Transport(cfg Config) *http.Transport {
 		MaxResponseHeaderBytes: 256 << 10,
 		DisableCompression:     true, // bodies pass as they are
 		Protocols:              new(http.Protocols),
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 	}
 	t.Protocols.SetHTTP1(true)
 	t.Protocols.SetHTTP2(true)

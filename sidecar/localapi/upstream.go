@@ -73,7 +73,7 @@ func newTransport(rt *route) *http.Transport {
 }
 
 func dialer(rt *route) *net.Dialer {
-	return &net.Dialer{Timeout: 5 * time.Second, Control: hygiene.Guard(rt.dial)}
+	return hygiene.Lively(&net.Dialer{Timeout: 5 * time.Second, Control: hygiene.Guard(rt.dial)})
 }
 
 // transport returns the way for r, which carries a token of conn where the service binds tokens.
