@@ -130,6 +130,7 @@ func (g *Gateway) logout() *logout.Handler {
 	return &logout.Handler{
 		Provider: p.provider, Sessions: p.sessions, Pages: p.pages, Origins: c.origins(), Prefix: c.prefix(),
 		Cookie: login.Cookie, Forget: login.Forget, ReturnTo: login.ReturnTo, HeaderCSRF: bff.HeaderCSRF,
+		Share: bff.AddCORS, Preflight: bff.Preflight,
 		PublicName: func(id session.ID) string { return bff.PublicID([]byte(id.Cookie())) },
 		CheckCSRF: func(r *http.Request, o route.Origin, id session.ID, token string) error {
 			return bff.CheckCSRF(r, o, id, token)

@@ -28,6 +28,9 @@ type Handler struct {
 	Forget func(http.ResponseWriter, route.Origin)
 	// CheckCSRF refuses what another site has caused; token is what the request carries, header or form.
 	CheckCSRF func(r *http.Request, o route.Origin, id session.ID, token string) error
+	// Share says which pages of other origins may read an answer, and Preflight answers what they ask before they call.
+	Share     func(http.Header, *http.Request, route.Origin)
+	Preflight func(w http.ResponseWriter, r *http.Request, o route.Origin, methods []string)
 	// PublicName is the session's name that links carry.
 	PublicName func(session.ID) string
 	// ReturnTo decides where a logout may lead.
@@ -78,6 +81,7 @@ func (h *Handler) log() *slog.Logger {
 // Mount adds the routes. Other methods are answered 405 by mux.
 func (h *Handler) Mount(mux *http.ServeMux) {
 	mux.HandleFunc("POST "+h.prefix()+"/logout", h.at(h.post))
+	mux.HandleFunc("OPTIONS "+h.prefix()+"/logout", h.at(h.preflight))
 	mux.HandleFunc("GET "+h.prefix()+"/logout", h.at(h.link))
 	mux.HandleFunc("GET "+h.prefix()+"/logout/return", h.at(h.back))
 	mux.HandleFunc("POST "+h.prefix()+"/backchannel-logout", h.backchannel)
@@ -101,8 +105,14 @@ func (h *Handler) at(next func(http.ResponseWriter, *http.Request, route.Origin)
 // maxForm bounds what a logout sends.
 const maxForm = 16 << 10
 
+// preflight lets a listed page send the header that its logout carries.
+func (h *Handler) preflight(w http.ResponseWriter, r *http.Request, o route.Origin) {
+	h.Preflight(w, r, o, []string{http.MethodPost})
+}
+
 // post is the logout of a page, by fetch or by a form.
 func (h *Handler) post(w http.ResponseWriter, r *http.Request, o route.Origin) {
+	h.Share(w.Header(), r, o) // refusals too
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	id, held := session.FindID(r, h.Cookie(o))
 	if !held {

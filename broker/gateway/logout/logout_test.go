@@ -50,10 +50,10 @@ func newWorld(t testing.TB, change func(*logout.Handler)) *world {
 	ended := make(chan error, 1)
 	go func() { ended <- sessions.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-ended })
-	origins := route.Origins{{URL: "https://icom.test"}}
+	origins := route.Origins{{URL: "https://icom.test", CORS: []string{"https://app.test"}}}
 	w := &world{idp: idp, mux: http.NewServeMux(), Handler: &logout.Handler{
 		Provider: p, Sessions: sessions, Pages: pages, Origins: origins, Cookie: login.Cookie, Forget: login.Forget, ReturnTo: login.ReturnTo,
-		HeaderCSRF: bff.HeaderCSRF, PublicName: func(id session.ID) string { return bff.PublicID([]byte(id.Cookie())) },
+		Share: bff.AddCORS, Preflight: bff.Preflight, HeaderCSRF: bff.HeaderCSRF, PublicName: func(id session.ID) string { return bff.PublicID([]byte(id.Cookie())) },
 		CheckCSRF: func(r *http.Request, o route.Origin, id session.ID, token string) error {
 			return bff.CheckCSRF(r, o, id, token)
 		},
@@ -260,6 +260,40 @@ func forcedLogout(t *testing.T) {
 	if res := b.Do("GET", "/bff/logout", "", navigate...); res.StatusCode != http.StatusOK {
 		t.Errorf("who is logged out already: %d", res.StatusCode)
 	}
+}
+
+// TestPagesOfOthers: a page of a listed origin logs out and reads where to go; one of another is told nothing, and ends
+// nothing.
+func TestPagesOfOthers(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.tab(t)
+	id := b.id(t)
+	for origin, want := range map[string]string{"https://evil.test": "", "null": "", "https://app.test": "https://app.test"} {
+		asked := b.Do("OPTIONS", "/bff/logout", "", "Origin: "+origin, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: x-csrf-token")
+		if h := asked.Header; asked.StatusCode != http.StatusNoContent || h.Get("Access-Control-Allow-Origin") != want ||
+			h.Get("Access-Control-Allow-Methods") != methodsFor(want) {
+			t.Errorf("%s asks: %d %v", origin, asked.StatusCode, h)
+		}
+		res := b.Do("POST", "/bff/logout", "", append(providertest.Fetch(origin), bff.HeaderCSRF+": guess")...)
+		if res.StatusCode != http.StatusForbidden || res.Header.Get("Access-Control-Allow-Origin") != want || !w.alive(t, id) {
+			t.Errorf("%s guesses: %d %v", origin, res.StatusCode, res.Header)
+		}
+	}
+	token := bff.HeaderCSRF + ": " + b.csrf(t)
+	if res := b.Do("POST", "/bff/logout", "", append(providertest.Fetch("https://evil.test"), token)...); res.StatusCode != http.StatusForbidden || !w.alive(t, id) {
+		t.Errorf("another origin, with the token: %d", res.StatusCode)
+	}
+	res := b.Do("POST", "/bff/logout", "", append(providertest.Fetch("https://app.test"), token)...)
+	if res.StatusCode != http.StatusOK || res.Header.Get("Access-Control-Allow-Credentials") != "true" || w.alive(t, id) {
+		t.Errorf("a listed one: %d %v", res.StatusCode, res.Header)
+	}
+}
+
+func methodsFor(allowed string) string {
+	if allowed == "" {
+		return ""
+	}
+	return http.MethodPost
 }
 
 func tokenIsTakenBack(t *testing.T) {
