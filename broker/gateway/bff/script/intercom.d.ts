@@ -17,13 +17,16 @@ export interface Session {
 export function session(options?: { fresh?: boolean }): Promise<Session>
 /** Leads to the login, and back to returnTo (this page when absent). */
 export function login(options?: { returnTo?: string; prompt?: 'none' | 'login'; acr?: string }): void
-/** Ends the session here and at the provider, and leaves the page. */
+/** Ends the session here and at the provider, and leads to returnTo (/ when absent). Rejects where the session lives on. */
 export function logout(options?: { returnTo?: string }): Promise<void>
-/** window.fetch with the session and its CSRF header; at the gateway's origin only. */
+/**
+ * window.fetch with the session and its CSRF header, at the gateway's origin only: on pages of other origins an address
+ * without one means the gateway. What is refused for an old token is sent once more, but for a ReadableStream.
+ */
 export function fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>
 /** Tells of a user who only reads. */
 export function touch(): Promise<Response>
-/** The session has ended, in whichever tab. Returns what takes the callback off. */
+/** The session has ended, in whichever tab. Who listens follows: session() need not be called. Returns what takes the callback off. */
 export function on(event: 'ended', callback: (detail: { reason?: string }) => void): () => void
 /** The session ends in so many seconds. */
 export function on(event: 'expiring', callback: (detail: { in: number }) => void): () => void

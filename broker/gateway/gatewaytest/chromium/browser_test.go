@@ -1,6 +1,7 @@
 package chromium_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -45,8 +46,8 @@ func TestLogoutByForm(t *testing.T) {
 	alice.see("#password")
 }
 
-// TestModuleOnASibling: a page of the portal takes the module from the gateway, logs in and comes back, calls, and hears
-// of the end.
+// TestModuleOnASibling: a page of the portal takes the module from the gateway, logs in and comes back, calls, hears of the
+// end, and logs out.
 func TestModuleOnASibling(t *testing.T) {
 	w := newWorld(t, options{})
 	alice := w.person(t)
@@ -57,15 +58,30 @@ func TestModuleOnASibling(t *testing.T) {
 	alice.credentials("alice")
 	alice.until("the portal knows her", known)
 	var answer string
-	alice.js(`intercom.fetch('`+w.Origin()+`/deep/orders', { method: 'POST' }).then(r => r.text())`, &answer)
-	if answer != "ordered" {
-		t.Errorf("the portal orders: %q", answer)
+	for _, at := range []string{w.Origin(), ""} {
+		alice.js(`intercom.fetch('`+at+`/deep/orders', { method: 'POST' }).then(r => r.text())`, &answer)
+		if answer != "ordered" {
+			t.Errorf("the portal orders at %q: %q", at, answer)
+		}
+	}
+	if got := alice.call(`intercom.fetch(location.href)`); !strings.HasPrefix(got, "TypeError") {
+		t.Errorf("the portal itself: %s", got)
 	}
 	began := time.Now()
 	w.idp.EndSession(t.Context(), "alice")
 	if _, took := alice.hears("ended", began); took > soon() {
 		t.Errorf("after %s", took)
 	}
+	alice.click("#login")
+	alice.credentials("alice")
+	alice.until("the portal knows her again", known)
+	w.pages.put(portal, "/bye", "")
+	alice.js(`intercom.logout({ returnTo: '/bye' })`, nil)
+	alice.until("the portal's page", `location.href == '`+w.pages.origin(portal)+`/bye'`)
+	alice.open(w.Origin() + "/")
+	alice.is("nobody")
+	alice.click("#login")
+	alice.see("#password")
 }
 
 // TestCookies: what the browser keeps of the gateway's, and that no sibling can put one in its place.

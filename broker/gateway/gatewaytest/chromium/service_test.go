@@ -27,6 +27,8 @@ func newService(t *testing.T) *service {
 	mux.HandleFunc("GET /{$}", html(appPage))
 	mux.HandleFunc("GET /deep/{page}", html("<!doctype html><meta charset=utf-8><title>deep</title><h1 id=deep>A deep page</h1>"))
 	mux.HandleFunc("GET /strong/page", html("<!doctype html><meta charset=utf-8><title>strong</title><h1>A better page</h1>"))
+	mux.HandleFunc("GET /quiet", html(quietPage))
+	mux.HandleFunc("GET /deep/unauthorized", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
 	mux.HandleFunc("POST /deep/orders", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ordered") })
 	mux.HandleFunc("POST /deep/files", store)
 	mux.HandleFunc("GET /deep/news", news)
@@ -67,6 +69,16 @@ const appPage = `<!doctype html>
   at('login').onclick = () => intercom.login()
   at('logout').onclick = () => intercom.logout()
   show()
+</script>
+</html>`
+
+// quietPage only listens.
+const quietPage = `<!doctype html><html lang="en"><meta charset="utf-8"><title>quiet</title>
+<script type="module">
+  import * as intercom from '/bff/intercom.js'
+  window.intercom = intercom
+  window.heard = []
+  for (const event of ['ended', 'refreshed']) intercom.on(event, detail => heard.push({ event, at: Date.now(), ...detail }))
 </script>
 </html>`
 
