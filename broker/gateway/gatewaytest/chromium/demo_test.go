@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
 	"github.com/intercom-broker/intercom/deploy/stack"
@@ -36,6 +37,13 @@ func TestDemo(t *testing.T) {
 	}
 	alice.do("look at all", chromedp.EmulateViewport(800, 1000))
 	alice.picture("demo-alice")
+	alice.do("lose the network", network.EmulateNetworkConditions(true, 0, -1, -1))
+	alice.click(`[data-call="GET /crm/customers"]`)
+	alice.shown("#answer", "GET /crm/customers failed: ")
+	alice.click("#logout")
+	alice.shown("#who", "The logout failed: ")
+	alice.picture("demo-offline")
+	alice.do("have it again", network.EmulateNetworkConditions(false, 0, -1, -1))
 	second := alice.another()
 	second.open(alice.address())
 	second.shown("#who", "You are Alice Example.")
