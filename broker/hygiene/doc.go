@@ -26,7 +26,7 @@
 // letters, digits and dashes, at most 128 of them, and belongs to no family by which proxies speak to services
 // about connection, origin, client, method, path or identity. Most families are closed by their first words,
 // so that the next X-Forwarded-Something is closed already. The names that the caller of ForwardHeaders
-// manages itself stay behind under every spelling.
+// manages itself stay behind under every spelling. Who only judges a request that others carry asks [Claim].
 //
 // The families are those that we know of. A field of a service's own devising, Acme-Employee, say, travels from
 // the caller as it is: a service that believes it must not believe it of requests that come through Intercom.

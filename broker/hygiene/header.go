@@ -58,16 +58,22 @@ func fold(c byte) byte {
 
 // travels reports whether a field of that name may be sent on.
 func travels(name string) bool {
+	var room [maxName]byte
+	folded, ok := foldName(&room, name)
+	return ok && !isClosed(string(folded))
+}
+
+// foldName returns the name as readers that fold it see it, in room, unless it is empty, too long or no such name.
+func foldName(room *[maxName]byte, name string) ([]byte, bool) {
 	if name == "" || len(name) > maxName {
-		return false
+		return nil, false
 	}
-	var folded [maxName]byte
 	for i := range len(name) {
 		c := fold(name[i])
 		if !isAlnum(c) && c != '-' {
-			return false
+			return nil, false
 		}
-		folded[i] = c
+		room[i] = c
 	}
-	return !isClosed(string(folded[:len(name)]))
+	return room[:len(name)], true
 }

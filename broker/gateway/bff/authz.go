@@ -5,6 +5,7 @@ import (
 	"net/url"
 
 	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/hygiene"
 	"github.com/intercom-broker/intercom/broker/outbound"
 	"github.com/intercom-broker/intercom/broker/pep"
 )
@@ -47,7 +48,8 @@ func (h *Handler) authz(w http.ResponseWriter, r *http.Request) {
 	h.say(w, v.r, v.origin, problemOf(&e))
 }
 
-// ask judges the request that the proxy speaks of as if it had come here.
+// ask judges the request that the proxy speaks of as if it had come here. What we would leave out of a request the proxy
+// may not: one that says of itself who is asking is refused. A proxy that says so itself keeps it from us.
 func (v *visit) ask() error {
 	if v.Trusted == nil || !v.Trusted(v.r) {
 		return fault.New(fault.Denied, ReasonPeer, "only a trusted proxy may ask for others")
@@ -58,6 +60,9 @@ func (v *visit) ask() error {
 	}
 	v.r = r
 	v.origin, _ = v.Origins.Of(r)
+	if name := hygiene.Claim(r.Header); name != "" {
+		return fault.New(fault.Denied, "request_refused", name+" is no browser's to say, and the application might believe it")
+	}
 	if err := v.lead(); err != nil {
 		return err
 	}
