@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
+	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
 )
 
 // TestAuthRequest: an application that the gateway does not proxy is behind the same login, policy and CSRF check.
@@ -52,24 +53,84 @@ func TestAuthRequest(t *testing.T) {
 		}
 	}
 	w.checkApplication(t, alice)
+	w.checkClaims(t, alice)
 	w.checkNavigation(t, nobody)
+	w.checkPages(t, bob)
 	w.checkEnds(t, alice)
 }
 
 // checkApplication: it learns nothing that it could be the user with, and cannot take the session away.
 func (w *world) checkApplication(t *testing.T, alice *person) {
 	t.Helper()
-	got := alice.fetch(http.MethodGet, "/wiki/steer", alice.csrf(), "Authorization: Basic eDp4", "X-Forwarded-For: 192.0.2.7", "Intercom-Decision: forged").arrived(t).Header
+	got := alice.fetch(http.MethodGet, "/wiki/steer", alice.csrf(), "Authorization: Basic eDp4").arrived(t).Header
 	for _, name := range []string{"Cookie", "X-Csrf-Token", "Authorization"} {
 		if got[name] != nil {
 			t.Errorf("the application gets %s: %q", name, got[name])
 		}
 	}
-	if got.Get("X-Forwarded-For") != client || len(got.Get("Intercom-Decision")) < 16 {
+	for name, value := range w.truth() {
+		if got.Get(name) != value {
+			t.Errorf("the application gets %s: %q", name, got[name])
+		}
+	}
+	if len(got.Get("Intercom-Decision")) < 16 {
 		t.Errorf("the application gets %v", got)
 	}
 	if !alice.state().Authenticated {
 		t.Error("the application has replaced the session's cookie")
+	}
+}
+
+// truth is what the application gets of where a request comes from.
+func (w *world) truth() map[string]string {
+	return map[string]string{"X-Forwarded-For": client, "X-Real-Ip": client, "X-Forwarded-Host": strings.TrimPrefix(w.Origin(), "https://"), "X-Forwarded-Proto": "https"}
+}
+
+// claims are what applications believe of who is asking, for what, and from where.
+const claims = `X-Forwarded-User X-Forwarded-Email X-Forwarded-Groups X-Forwarded-Preferred-Username X-Forwarded-Access-Token Remote-User Remote-Groups
+	Remote-Email Remote-Name X-Remote-User X-Remote-Group X-Auth-User X-Auth-Request-User X-Auth-Request-Email X-User X-User-Id X-Authenticated-User
+	X-Webauth-User X-HTTP-Method-Override X-HTTP-Method X-Method-Override X-Rewrite-URL X-Original-URL X-Original-URI X-Original-Method X-Original-Host
+	X-Forwarded-Host X-Forwarded-Proto X-Forwarded-Scheme X-Forwarded-Ssl X-Forwarded-Port X-Forwarded-Prefix X-Forwarded-Server X-Forwarded-For
+	X-Forwarded-Method X-Forwarded-Uri X-Forwarded-Client-Cert X-Forwarded-Tls-Client-Cert X-Forwarded-Tls-Client-Cert-Info Forwarded Via X-Real-IP
+	X-Client-IP Client-IP True-Client-IP X-Cluster-Client-IP X-Originating-IP CF-Connecting-IP Fastly-Client-IP Front-End-Https X-Scheme X-Url-Scheme
+	X-Script-Name X-Host X-Envoy-Original-Path X-Envoy-External-Address X-Envoy-Internal X-Authentik-Username X-Pomerium-Jwt-Assertion OIDC-Claim-Sub
+	Oidc_claim_sub X_Forwarded_User Remote_User Sm-User Shib-Identity-Provider X-Consumer-Username X-Credential-Identifier X-Userinfo Impersonate-User
+	Tailscale-User-Login Teleport-Jwt-Assertion Cf-Access-Authenticated-User-Email Cf-Access-Jwt-Assertion X-Amzn-Oidc-Identity X-Amzn-Oidc-Data
+	X-Goog-Authenticated-User-Email X-Goog-Iap-Jwt-Assertion X-Ms-Client-Principal-Name X-Ssl-Client-Cert X-Ssl-Client-Cn Ssl-Client-Verify
+	Ssl-Client-Subject-Dn Ssl-Client-Issuer-Dn Ssl-Client-Cert Ssl-Client-S-Dn X-Client-Cert X-Client-Dn Client-Cert Proxy X-Proxy-User Wl-Proxy-Client-Ip
+	X-Accel-Mapping X-Token-Subject X-Appengine-User-Email Intercom-Decision X-Auth-Request-Redirect X-Arr-Ssl`
+
+// checkClaims: whoever may read cannot be somebody else to the application, nor mean another thing than was judged. It is
+// refused, or the application does not get it.
+func (w *world) checkClaims(t *testing.T, alice *person) {
+	t.Helper()
+	refused := 0
+	for _, name := range strings.Fields(claims) {
+		res := alice.fetch(http.MethodGet, "/wiki/1", name+": admin.evil.test")
+		if res.StatusCode == http.StatusForbidden && res.code() == "request_refused" {
+			refused++
+			continue
+		}
+		for at, values := range res.arrived(t).Header {
+			if strings.Contains(strings.Join(values, " "), "evil") {
+				t.Errorf("%s: the application gets %s: %q", name, at, values)
+			}
+		}
+	}
+	if refused < 40 {
+		t.Errorf("%d are refused", refused)
+	}
+}
+
+// checkPages: who opens a page that is not his to open is told so by a page, in his language.
+func (w *world) checkPages(t *testing.T, bob *person) {
+	t.Helper()
+	for accept, want := range map[string]string{"": "No access", "en,de": "No access", "fr, de-AT;q=0.9, en;q=0.8": "Kein Zugriff", "fr, den, en, de": "No access"} {
+		res := bob.do(http.MethodGet, "/wiki/1", nil, append(providertest.Navigate(), "Accept-Language: "+accept)...)
+		if res.StatusCode != http.StatusForbidden || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") || !strings.Contains(res.text, want) ||
+			!strings.Contains(res.text, "<code>policy_denied</code>") || res.Header.Get("Content-Security-Policy") == "" {
+			t.Errorf("%q: %s %v %s", accept, res.Status, res.Header, res.text)
+		}
 	}
 }
 
