@@ -53,6 +53,7 @@ func TestThrough(t *testing.T) {
 			t.Run("stream", alice.in(testStream))
 			t.Run("socket", alice.in(testSocket))
 			t.Run("upload", alice.in(testUpload))
+			t.Run("no name in TLS", alice.in(testNameless))
 			t.Run("hostile paths", alice.in(testHostilePaths))
 			alice.logout()
 			if res := alice.fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusUnauthorized || alice.state().Authenticated {
@@ -131,6 +132,24 @@ func testClient(t *testing.T, alice *person) {
 	}
 	if begun := alice.do(http.MethodGet, "/bff/login", nil, append(providertest.Navigate(), "X-Forwarded-Host: evil.test", "Forwarded: host=evil.test", "X-Forwarded-Proto: http")...); strings.Contains(begun.Header.Get("Location"), "evil") {
 		t.Errorf("the login leads to %s", begun.Header.Get("Location"))
+	}
+}
+
+// testNameless: who names no host in TLS is served by what his request names, and by no other name.
+func testNameless(t *testing.T, alice *person) {
+	for host, wanted := range map[string]bool{strings.TrimPrefix(alice.w.Origin(), "https://"): true, "evil.test": false} {
+		transport := alice.plainly()
+		transport.TLSClientConfig.ServerName, transport.TLSClientConfig.InsecureSkipVerify = "127.0.0.1", true // an address is not sent
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, alice.w.Origin()+"/bff/session", nil)
+		must(t, err)
+		r.Host = host
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		res, err := transport.RoundTrip(r)
+		must(t, err)
+		_ = res.Body.Close()
+		if status := res.StatusCode; wanted != (status == http.StatusOK) || !wanted && status != http.StatusMisdirectedRequest && status != http.StatusNotFound {
+			t.Errorf("%s: %s", host, res.Status)
+		}
 	}
 }
 
