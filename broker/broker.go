@@ -71,6 +71,7 @@ func (b *Broker) Addresses() Addresses {
 func (b *Broker) Run(ctx context.Context) error {
 	defer b.parts.close()
 	defer closeAll(b.bound)
+	log := b.parts.telemetry.Logger()
 	admin, endAdmin := context.WithCancel(context.WithoutCancel(ctx))
 	run, ctx := errgroup.WithContext(ctx)
 	adminEnded := make(chan error, 1)
@@ -81,12 +82,16 @@ func (b *Broker) Run(ctx context.Context) error {
 			adminEnded <- nil
 			return err
 		case <-ctx.Done():
+			log.Info("closing: nobody new is let in, requests in flight are waited for", "grace", b.cfg.grace())
 			return nil
 		}
 	})
 	err := b.serveDoors(ctx, run)
 	endAdmin()
 	<-adminEnded
+	if err == nil {
+		log.Info("closed")
+	}
 	return err
 }
 

@@ -213,7 +213,13 @@ func (s *Sidecar) Addresses() Addresses {
 // Run serves until ctx ends, drains within the grace, and closes everything.
 func (s *Sidecar) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
+	log := s.telemetry.Logger()
 	run, ctx := errgroup.WithContext(ctx)
+	run.Go(func() error {
+		<-ctx.Done()
+		log.Info("closing: nobody new is let in, requests in flight are waited for", "grace", s.cfg.grace())
+		return nil
+	})
 	run.Go(func() error { return s.client.Run(ctx, s.api.Warm) })
 	run.Go(func() error { return s.api.Run(ctx) })
 	for name, l := range s.bound {
@@ -221,10 +227,11 @@ func (s *Sidecar) Run(ctx context.Context) (err error) {
 			return drain.Serve(ctx, s.server(name, l), l, netutil.LimitListener(l, maxConns), s.cfg.grace())
 		})
 	}
-	s.telemetry.Logger().Info("listening", "id", s.identity.ID().String(), "addresses", s.Addresses(), "socket", s.cfg.Listen.Socket)
-	if err := run.Wait(); !errors.Is(err, context.Canceled) {
+	log.Info("listening", "id", s.identity.ID().String(), "addresses", s.Addresses(), "socket", s.cfg.Listen.Socket)
+	if err := run.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
+	log.Info("closed")
 	return nil
 }
 

@@ -103,6 +103,9 @@ func TestWholeSidecar(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Errorf("Run: %v", err)
 	}
+	if _, end, found := strings.Cut(log.String(), `"closing: `); !found || !strings.Contains(end, `"closed"`) {
+		t.Errorf("its log does not tell of its end: %s", log)
+	}
 	if _, err := os.Stat(filepath.Join(w.dir, "door.sock")); err == nil {
 		t.Error("the socket is left behind")
 	}

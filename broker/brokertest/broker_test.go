@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -155,7 +157,10 @@ func TestMetadataNamesTheIssuer(t *testing.T) {
 
 // TestClosing: while calls in flight are waited for, both ways of asking say that we are not ready.
 func TestClosing(t *testing.T) {
-	b := brokertest.Start(t, brokertest.Options{Policy: somePolicy, Services: someServices,
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	must(t, err)
+	defer log.Close()
+	b := brokertest.Start(t, brokertest.Options{Policy: somePolicy, Services: someServices, Log: log,
 		Change: func(c *broker.Config) { c.Grace = strict.Duration(3 * time.Second) }})
 	health := healthOf(t, b)
 	eventually(t, "serving", func() error { return servingIs(t, health, grpc_health_v1.HealthCheckResponse_SERVING) })
@@ -171,6 +176,13 @@ func TestClosing(t *testing.T) {
 		status, body, _, err := get(t.Context(), application(), http.MethodGet, "http://"+b.Admin+"/readyz")
 		if err == nil && (status != http.StatusServiceUnavailable || !strings.Contains(body, "closing")) {
 			err = fmt.Errorf("%d %s", status, body)
+		}
+		return err
+	})
+	eventually(t, "its log tells of it", func() error {
+		text, err := os.ReadFile(log.Name())
+		if _, end, found := strings.Cut(string(text), `"closing: `); err == nil && (!found || !strings.Contains(end, `"closed"`)) {
+			err = errors.New(string(text))
 		}
 		return err
 	})

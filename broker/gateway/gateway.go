@@ -99,9 +99,8 @@ func (g *Gateway) Addresses() Addresses {
 }
 
 // Run serves until ctx ends, and for the drain after it, waits for what is in flight within the grace, and closes
-// everything. The admin door and what keeps the
-// parts up to date end last: a request that is being drained needs its session, and /readyz says why we are not
-// ready.
+// everything. The admin door and what keeps the parts up to date end last: a request that is being drained needs its
+// session, and /readyz says why we are not ready.
 func (g *Gateway) Run(ctx context.Context) error {
 	defer g.close()
 	behind, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -120,9 +119,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return g.serveFront(served)
 	})
 	g.parts.log().Info("listening", "id", g.parts.identity.ID().String(), "addresses", g.Addresses())
-	if err := run.Wait(); !errors.Is(err, context.Canceled) {
+	if err := run.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
+	g.parts.log().Info("closed")
 	return nil
 }
 

@@ -20,8 +20,12 @@ import (
 func (g *Gateway) leave(ctx, behind context.Context) context.Context {
 	late, end := context.WithCancel(behind)
 	context.AfterFunc(ctx, func() {
+		g.parts.log().Info("leaving: readiness says no, all is served as ever", "drain", g.cfg.Drain.Std())
 		close(g.leaving)
-		time.AfterFunc(g.cfg.Drain.Std(), end)
+		time.AfterFunc(g.cfg.Drain.Std(), func() {
+			g.parts.log().Info("closing: nobody new is let in, requests in flight are waited for", "grace", g.cfg.grace())
+			end()
+		})
 	})
 	context.AfterFunc(late, func() { close(g.draining) })
 	return late

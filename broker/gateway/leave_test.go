@@ -2,10 +2,12 @@ package gateway_test
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +28,8 @@ func (p *person) ready() int {
 func TestLeave(t *testing.T) {
 	t.Parallel()
 	const drain = 4 * time.Second
-	w := newWorld(t, options{change: func(c *gateway.Config) { c.Drain = strict.Duration(drain) }})
+	var log bytes.Buffer // which is read when nobody writes any more
+	w := newWorld(t, options{change: func(c *gateway.Config) { c.Drain, c.LogOutput = strict.Duration(drain), &log }})
 	alice, g := w.person(t, 0), w.gateways[0]
 	alice.login("alice")
 	stream := alice.stream("/orders/stream")
@@ -61,6 +64,9 @@ func TestLeave(t *testing.T) {
 	must(t, <-g.ended)
 	if took := time.Since(began); took < drain {
 		t.Errorf("it ended after %v", took)
+	}
+	if steps := regexp.MustCompile(`(?s)"leaving: .*"drain":"4s".*"closing: .*"grace":"5s".*"closed"`); !steps.MatchString(log.String()) {
+		t.Errorf("its log does not tell of it:\n%s", log.String())
 	}
 }
 
