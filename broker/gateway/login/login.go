@@ -13,6 +13,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/gateway/provider"
 	"github.com/intercom-broker/intercom/broker/gateway/route"
 	"github.com/intercom-broker/intercom/broker/gateway/session"
+	"github.com/intercom-broker/intercom/broker/hygiene"
 )
 
 // Handler is the way in. All fields without a default are required.
@@ -82,7 +83,7 @@ func (h *Handler) begin(w http.ResponseWriter, r *http.Request) {
 	case !ok:
 		fault.WriteProblem(w, fault.New(fault.NotFound, "origin_unknown", "this host is none of ours"))
 		return
-	case r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Header.Get("Sec-Purpose") != "": // or loaded ahead
+	case r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Method != http.MethodGet || hygiene.IsAhead(r):
 		fault.WriteProblem(w, fault.New(fault.InvalidRequest, ReasonNavigation, "a login begins with a navigation: set location to this address"))
 		return
 	}

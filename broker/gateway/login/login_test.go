@@ -324,8 +324,13 @@ func loginCSRF(t *testing.T, w *world) {
 			t.Errorf("mode %q: %d, %d cookies", mode, res.StatusCode, len(b.Cookies))
 		}
 	}
-	if res := b.get("/bff/login", "Sec-Purpose: prefetch;prerender"); res.StatusCode != http.StatusBadRequest || len(b.Cookies) > 0 {
-		t.Errorf("loaded ahead: %d", res.StatusCode)
+	for _, ahead := range []string{"Sec-Purpose: prefetch;prerender", "Purpose: prefetch", "X-Moz: prefetch"} {
+		if res := b.get("/bff/login", ahead); res.StatusCode != http.StatusBadRequest || len(b.Cookies) > 0 {
+			t.Errorf("%s: %d", ahead, res.StatusCode)
+		}
+	}
+	if res := b.Do("HEAD", "/bff/login", "", providertest.Navigate()...); res.StatusCode != http.StatusBadRequest || len(b.Cookies) > 0 {
+		t.Errorf("a question about it: %d", res.StatusCode)
 	}
 
 	back := b.Login(b.begin(t, ""), "alice")

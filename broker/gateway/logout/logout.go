@@ -14,6 +14,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/gateway/provider"
 	"github.com/intercom-broker/intercom/broker/gateway/route"
 	"github.com/intercom-broker/intercom/broker/gateway/session"
+	"github.com/intercom-broker/intercom/broker/hygiene"
 	"github.com/intercom-broker/intercom/broker/secret"
 )
 
@@ -55,10 +56,12 @@ type Handler struct {
 	Now func() time.Time
 }
 
-// The reasons for which a logout does not happen: a frame of somebody else's asks for it, and nobody does.
+// The reasons for which a logout does not happen: a frame of somebody else's asks for it, nobody does, and a page does it
+// that shows an image.
 const (
-	ReasonIssuer = "logout_issuer"
-	ReasonAhead  = "logout_ahead"
+	ReasonIssuer     = "logout_issuer"
+	ReasonAhead      = "logout_ahead"
+	ReasonNavigation = "logout_not_a_navigation"
 )
 
 func (h *Handler) prefix() string { return cmp.Or(h.Prefix, "/bff") }
@@ -135,9 +138,12 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request, o route.Origin) {
 func (h *Handler) link(w http.ResponseWriter, r *http.Request, o route.Origin) {
 	id, held := session.FindID(r, h.Cookie(o))
 	switch {
-	case r.Header.Get("Sec-Purpose") != "": // the browser loads ahead what nobody has clicked on yet (Fetch standard)
+	case hygiene.IsAhead(r):
 		private(w.Header())
 		fault.WriteProblem(w, fault.New(fault.InvalidRequest, ReasonAhead, "a logout is not loaded ahead"))
+	case !follows(r):
+		private(w.Header())
+		fault.WriteProblem(w, fault.New(fault.InvalidRequest, ReasonNavigation, "a link to here is followed by a navigation; a script sends POST"))
 	case !held:
 		h.done(w, r, o, session.Ended{})
 	case r.URL.Query().Get("sid") != h.PublicName(id):
@@ -145,6 +151,13 @@ func (h *Handler) link(w http.ResponseWriter, r *http.Request, o route.Origin) {
 	default:
 		h.end(w, r, o, id)
 	}
+}
+
+// follows reports whether a link is followed, and not looked at (HEAD), fetched or put into a page as an image. A browser
+// without Fetch Metadata does not tell.
+func follows(r *http.Request) bool {
+	mode := r.Header.Get("Sec-Fetch-Mode")
+	return r.Method == http.MethodGet && (mode == "" || mode == "navigate")
 }
 
 // end ends the session here, and leads to the provider.

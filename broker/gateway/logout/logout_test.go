@@ -251,8 +251,21 @@ func forcedLogout(t *testing.T) {
 			t.Errorf("%s: %d", name, res.StatusCode)
 		}
 	}
-	if res := b.Do("GET", "/bff/logout?sid="+w.PublicName(id), "", append(navigate, "Sec-Purpose: prefetch")...); res.StatusCode != http.StatusBadRequest || !w.alive(t, id) {
-		t.Errorf("a link of ours that is loaded ahead: %d", res.StatusCode)
+	for name, headers := range map[string][]string{
+		"loaded ahead":            append(navigate, "Sec-Purpose: prefetch"),
+		"ahead, in old Chromes":   append(navigate, "Purpose: prefetch"),
+		"ahead, in old Firefoxes": append(navigate, "X-Moz: prefetch"),
+		"ahead, in old Safaris":   append(navigate, "X-Purpose: preview"),
+		"a prefetch as it was":    {"Purpose: prefetch"},
+		"an image":                {"Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image", "Sec-Fetch-Site: cross-site"},
+		"a fetch":                 script,
+	} {
+		if res := b.Do("GET", "/bff/logout?sid="+w.PublicName(id), "", headers...); res.StatusCode != http.StatusBadRequest || !w.alive(t, id) {
+			t.Errorf("a link of ours, %s: %d", name, res.StatusCode)
+		}
+	}
+	if res := b.Do("HEAD", "/bff/logout?sid="+w.PublicName(id), "", navigate...); res.StatusCode != http.StatusBadRequest || !w.alive(t, id) {
+		t.Errorf("a question about a link of ours: %d", res.StatusCode)
 	}
 	if res := b.Do("GET", "/bff/logout?sid="+w.PublicName(id), "", navigate...); res.StatusCode != http.StatusSeeOther || w.alive(t, id) {
 		t.Errorf("a link of ours: %d", res.StatusCode)
