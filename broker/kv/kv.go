@@ -2,6 +2,7 @@ package kv
 
 import (
 	"context"
+	"errors"
 	"net"
 	"time"
 
@@ -143,6 +144,12 @@ func (c *Client) Close() { c.redis.Close() }
 // IsNil reports whether the key was not there.
 func IsNil(err error) bool { return rueidis.IsRedisNil(err) }
 
+// Refused reports whether an error is what the server said itself.
+func Refused(err error) bool {
+	said, ok := errors.AsType[*rueidis.RedisError](err)
+	return ok && !said.IsNil()
+}
+
 func result(r rueidis.RedisResult) (rueidis.RedisMessage, error) {
 	m, err := r.ToMessage()
 	if err != nil && !IsNil(err) {
@@ -154,7 +161,11 @@ func result(r rueidis.RedisResult) (rueidis.RedisMessage, error) {
 // unavailable is what every failure is, a refusal by the server included: whether it is down, loading, a
 // replica, full, or does not know our password, we have no answer, and nobody may take that for "absent".
 func unavailable(err error) error {
-	e := fault.New(fault.Unavailable, ReasonUnavailable, "the shared store does not answer").Because(err)
+	words := "the shared store does not answer"
+	if Refused(err) {
+		words = "the shared store refuses"
+	}
+	e := fault.New(fault.Unavailable, ReasonUnavailable, words).Because(err)
 	e.RetryAfter = retryAfter
 	return e
 }

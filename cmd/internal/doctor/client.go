@@ -24,7 +24,7 @@ func (g *gatewayExam) client(ctx context.Context, r rows) {
 		g.publicKeys(ctx, r)
 		return
 	}
-	err = p.TryClient(ctx, g.Gateway.URL(g.Gateway.Origins[0], "/callback"))
+	err = p.TryClient(ctx, g.callback())
 	if err == nil {
 		r.ok("the provider knows us by %s%s", method, g.chosen())
 		return
@@ -43,6 +43,15 @@ func (g *gatewayExam) chosen() string {
 	return ", the strongest that it announces"
 }
 
+// reasonNoProof: what we prove ourselves with cannot be had.
+const reasonNoProof = "CLIENT_PROOF"
+
+// unknown reports whether a trial of the client failed by who we are.
+func unknown(err error) bool {
+	reason := fault.From(err).Reason
+	return err != nil && (reason == provider.ReasonClient || reason == reasonNoProof)
+}
+
 func (g *gatewayExam) unknownClient(r rows, method string, err error) {
 	refused, wasRefused := errors.AsType[*provider.RefusedError](err)
 	at, cure := key("provider.secret"), "put the client secret there that stands at the provider, or correct provider.client_id"
@@ -50,7 +59,7 @@ func (g *gatewayExam) unknownClient(r rows, method string, err error) {
 		at, cure = key("provider.auth"), "let the client at the provider take our JWT-SVID (its subject is our SPIFFE ID, its audience the issuer), or set provider.auth"
 	}
 	switch {
-	case fault.From(err).Reason == "CLIENT_PROOF":
+	case fault.From(err).Reason == reasonNoProof:
 		r.fail(at, "put it where the reference says", "we have nothing to prove who we are by %s: %s", method, why(err))
 	case !wasRefused:
 		r.fail(key("provider.issuer"), "let the token endpoint be reached from here", "%s", why(err))
@@ -82,3 +91,6 @@ func silent(p *provider.Provider) bool {
 	method, err := p.Method()
 	return err != nil || method == provider.ByPrivateKey
 }
+
+// callback is where the provider leads back to, at the first origin.
+func (g *gatewayExam) callback() string { return g.Gateway.URL(g.Gateway.Origins[0], "/callback") }

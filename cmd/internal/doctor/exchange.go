@@ -75,6 +75,10 @@ func (g *gatewayExam) exchanges(ctx context.Context, r rows) {
 		r.skip("exchanges are asked for with a proof that only the gateways have")
 		return
 	}
+	if err := p.TryClient(ctx, g.callback()); unknown(err) {
+		r.skip("the provider does not know us, see provider-client: so it looks at nothing else")
+		return
+	}
 	s := g.subject(ctx, p)
 	for _, w := range all {
 		asked := time.Now()

@@ -92,13 +92,13 @@ func (w *world) byFile() map[string]fileCase {
 		"another secret": {func(t *testing.T, o *doctor.Options) {
 			w.Write(t, "other-secret", "wrong")
 			o.Gateway.Provider.Secret = w.file("other-secret")
-		}, want{"provider-client", doctor.Fail, "unauthorized_client", "provider.secret"}, []string{"token-exchange"}},
+		}, want{"provider-client", doctor.Fail, "unauthorized_client", "provider.secret"}, nil},
 		"no secret": {set(func(o *doctor.Options) { o.Gateway.Provider.Secret = w.file("nowhere") }),
-			want{"provider-client", doctor.Fail, "no such file", "provider.secret"}, []string{"token-exchange"}},
+			want{"provider-client", doctor.Fail, "no such file", "provider.secret"}, nil},
 		"an unknown client": {set(func(o *doctor.Options) { o.Gateway.Provider.ClientID = "nobody" }),
-			want{"provider-client", doctor.Fail, "invalid_client", "provider.client_id"}, []string{"redirect-uri", "post-logout-uri", "token-exchange"}},
+			want{"provider-client", doctor.Fail, "invalid_client", "provider.client_id"}, []string{"redirect-uri", "post-logout-uri"}},
 		"a JWT-SVID that Keycloak does not take": {set(func(o *doctor.Options) { o.Gateway.Provider.Auth, o.Gateway.Provider.Secret = "svid", strict.Ref{} }),
-			want{"provider-client", doctor.Fail, "spiffe_jwt", "provider.auth"}, []string{"token-exchange"}},
+			want{"provider-client", doctor.Fail, "spiffe_jwt", "provider.auth"}, nil},
 		"a scope that Keycloak does not know": {set(func(o *doctor.Options) { o.Gateway.Provider.Scopes = []string{"nope"} }),
 			want{"redirect-uri", doctor.Fail, "nope", "provider.scopes"}, nil},
 		"an audience that nobody knows": {set(func(o *doctor.Options) { o.Gateway.Brokers.Audience = "nobody-at-all" }),

@@ -40,7 +40,7 @@ func (g *gatewayExam) redis(ctx context.Context, r rows) {
 	}
 	client, err := kv.Open(cfg, options)
 	if err != nil {
-		redisRefused(r, err)
+		g.redisRefused(ctx, r, err)
 		return
 	}
 	defer client.Close()
@@ -48,23 +48,6 @@ func (g *gatewayExam) redis(ctx context.Context, r rows) {
 		redisGuarded(ctx, r, client)
 		redisKeeps(ctx, r, client)
 	}
-}
-
-func redisRefused(r rows, err error) {
-	at, cure := key("sessions.redis.addresses"), "start Redis, or correct the addresses"
-	switch {
-	case says(err, "WRONGPASS", "NOAUTH", "without any password", "AUTH failed"):
-		at, cure = key("sessions.redis.password"), "write the username and the password of an access list's user"
-	case says(err, "certificate", "x509"):
-		at, cure = key("sessions.redis.tls"), "name the authority that vouches for Redis in ca, or its name in server_name"
-	case says(err, "first record does not look like a TLS handshake"):
-		at, cure = key("sessions.redis.tls"), "take tls out, or let Redis speak it on this port"
-	case says(err, "EOF", "connection reset", "broken pipe"):
-		at, cure = key("sessions.redis.tls"), "it closes the connection: does it speak TLS on this port, and does tls say so"
-	case says(err, "NOPERM"):
-		at, cure = key("sessions.redis.username"), "let the user do: +@all -@dangerous ~ic:* &ic:*"
-	}
-	r.fail(at, cure, "%s", why(err))
 }
 
 // redisWorks writes a key, reads it, hears of its change, and removes it by a script.
@@ -86,7 +69,7 @@ func (g *gatewayExam) redisWorks(ctx context.Context, r rows, c *kv.Client, hear
 	}
 	_, removed := c.Run(ctx, kv.NewScript(`return redis.call('DEL', KEYS[1])`), []string{name}, nil)
 	if err = errors.Join(err, removed); err != nil {
-		redisRefused(r, err)
+		g.redisRefused(ctx, r, err)
 		return false
 	}
 	who := "its default user"

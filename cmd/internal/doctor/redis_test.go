@@ -2,6 +2,8 @@ package doctor_test
 
 import (
 	"bytes"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -82,6 +84,51 @@ func TestRedis(t *testing.T) {
 			t.Errorf("it took %s", took)
 		}
 	})
+}
+
+// TestRedisRefuses: what answers and does not serve is told from what is not there, and what is no Redis from what is one.
+func TestRedisRefuses(t *testing.T) {
+	l := startLesser(t, nil)
+	server := func(t *testing.T, commands ...[]string) string {
+		t.Helper()
+		r := stack.StartRedis(t, stack.RedisOptions{})
+		for _, c := range commands {
+			r.Call(t, c...)
+		}
+		return r.Addr
+	}
+	web := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(web.Close)
+	for name, c := range map[string]struct {
+		address func(*testing.T) string
+		change  func(*kv.Config)
+		want    want
+	}{
+		"full": {func(t *testing.T) string { return server(t, []string{"CONFIG", "SET", "maxmemory", "1"}) }, nil,
+			want{"redis", doctor.Fail, "refuses: OOM", "maxmemory"}},
+		"a replica": {func(t *testing.T) string { return server(t, []string{"REPLICAOF", "127.0.0.1", "1"}) }, nil,
+			want{"redis", doctor.Fail, "refuses: READONLY", "sessions.redis.addresses: name the primary"}},
+		"TLS to one that speaks plainly": {func(t *testing.T) string { return server(t) }, func(c *kv.Config) { c.TLS = &kv.TLS{CA: l.Authority.File} },
+			want{"redis", doctor.Fail, "", "sessions.redis.tls: take tls out"}},
+		"a web server": {func(*testing.T) string { return web.Listener.Addr().String() }, nil,
+			want{"redis", doctor.Fail, "speaks HTTP", "sessions.redis.addresses: correct the port"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			gateway := l.Gateways[0].Config
+			gateway.UpstreamCA = l.Authority.File
+			gateway.Sessions.Redis = &kv.Config{Addresses: []string{c.address(t)}}
+			if c.change != nil {
+				c.change(gateway.Sessions.Redis)
+			}
+			rows := doctor.Examine(t.Context(), doctor.Options{Gateway: &gateway, GatewayFile: "gateway.yaml", Timeout: patient})
+			broken(t, rows, c.want, append(always(), "sealing-keys")...)
+			for _, r := range rows {
+				if r.Check == "redis" && r.Status == doctor.Fail && strings.Contains(r.Cure, "start Redis") {
+					t.Errorf("it runs: %+v", r)
+				}
+			}
+		})
+	}
 }
 
 // TestSealedSessions: which keys the sessions in Redis need is said, and that one is missing.
