@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"crypto/x509"
+	"time"
 
 	"github.com/intercom-broker/intercom/broker/client"
 	"github.com/intercom-broker/intercom/broker/gateway/provider"
@@ -19,6 +20,8 @@ type Examiner struct {
 	Identity *svid.Source
 	// Brokers leases what vault: references name; nil where no broker can be asked.
 	Brokers *client.Client
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
 }
 
 func (e Examiner) secrets() *secrets {
@@ -48,6 +51,7 @@ func (e Examiner) Provider(ctx context.Context) (*provider.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Now = e.Now
 	return provider.Examine(ctx, cfg)
 }
 

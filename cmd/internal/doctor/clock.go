@@ -19,31 +19,57 @@ const (
 type clocks struct {
 	now func() time.Time
 
-	mu   sync.Mutex
-	seen []clock
+	mu     sync.Mutex
+	seen   []clock
+	wanted []string // whose clocks should be among them
 }
 
 // clock is somebody else's: how far it is before ours.
 type clock struct {
 	whose string
 	ahead time.Duration
+	// hearsay may be of a proxy's before him.
+	hearsay bool
 }
 
 // add notes what somebody's clock said in answer to a question, the first time.
 func (c *clocks) add(whose string, said, asked, came time.Time) {
-	ours := asked.Add(came.Sub(asked) / 2).Add(time.Until(c.now()))
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if slices.ContainsFunc(c.seen, func(known clock) bool { return known.whose == whose }) {
-		return
-	}
-	c.seen = append(c.seen, clock{whose, said.Sub(ours)})
+	c.note(clock{whose, said.Sub(c.middle(asked, came)), false})
 }
 
-// date notes the Date of an answer, where it has one (RFC 9110, section 6.6.1); it is of whole seconds, cut.
+// middle is our time between a question and its answer.
+func (c *clocks) middle(asked, came time.Time) time.Time {
+	return asked.Add(came.Sub(asked) / 2).Add(time.Until(c.now()))
+}
+
+func (c *clocks) note(heard clock) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch i := slices.IndexFunc(c.seen, func(known clock) bool { return known.whose == heard.whose }); {
+	case i < 0:
+		c.seen = append(c.seen, heard)
+	case c.seen[i].hearsay && !heard.hearsay:
+		c.seen[i] = heard
+	}
+}
+
+// want has it said when nothing was heard of somebody's clock.
+func (c *clocks) want(whose string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wanted = append(c.wanted, whose)
+}
+
+// heard reports whether somebody's clock is among those seen.
+func (c *clocks) heard(whose string) bool {
+	return slices.ContainsFunc(c.seen, func(known clock) bool { return known.whose == whose })
+}
+
+// date notes the Date of an answer, where it has one (RFC 9110, section 6.6.1); it is of whole seconds, cut, and a
+// proxy may have written its own.
 func (c *clocks) date(whose string, a answer) {
 	if said, err := http.ParseTime(a.header.Get("Date")); err == nil {
-		c.add(whose, said.Add(time.Second/2), a.asked, a.came)
+		c.note(clock{whose, said.Add(time.Second / 2).Sub(c.middle(a.asked, a.came)), true})
 	}
 }
 
@@ -51,6 +77,11 @@ func (c *clocks) date(whose string, a answer) {
 func (c *clocks) judge(r rows) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, whose := range c.wanted {
+		if !c.heard(whose) {
+			r.of(whose).skip("it does not say what time it is; of a user's token (--user-token FILE) its iat is looked at")
+		}
+	}
 	if len(c.seen) == 0 {
 		r.skip("nobody who was asked said what time it is")
 		return

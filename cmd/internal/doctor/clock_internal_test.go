@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -41,5 +42,32 @@ func TestClocksCompareMiddles(t *testing.T) {
 	clocks.add("Vault", now.Add(-20*time.Second), now.Add(-40*time.Second), now)
 	if got := clocks.seen[0].ahead.Round(time.Second); got != 0 {
 		t.Errorf("ahead by %s", got)
+	}
+}
+
+// TestClocksUnseen: a clock that was to be compared and was not seen is said to be unseen, whatever the others say.
+func TestClocksUnseen(t *testing.T) {
+	clocks, now := &clocks{now: time.Now}, time.Now()
+	clocks.want("the provider")
+	clocks.add("Redis", now, now, now)
+	var list []Row
+	clocks.judge(rows{list: &list})
+	if len(list) != 2 || list[0].Status != Skip || list[0].About != "the provider" || !strings.Contains(list[0].Seen, "--user-token") || list[1].Status != OK {
+		t.Errorf("%+v", list)
+	}
+}
+
+// TestClocksBelieveWhoSigns: the Date of an answer may be of a proxy's, so what the peer signs himself counts.
+func TestClocksBelieveWhoSigns(t *testing.T) {
+	now := time.Now()
+	date := answer{asked: now, came: now, header: http.Header{"Date": {now.UTC().Format(http.TimeFormat)}}}
+	for name, tell := range map[string]func(*clocks){
+		"before": func(c *clocks) { c.date("it", date); c.add("it", now.Add(time.Hour), now, now) },
+		"after":  func(c *clocks) { c.add("it", now.Add(time.Hour), now, now); c.date("it", date) },
+	} {
+		clocks := &clocks{now: time.Now}
+		if tell(clocks); len(clocks.seen) != 1 || clocks.seen[0].ahead.Round(time.Hour) != time.Hour {
+			t.Errorf("%s: %+v", name, clocks.seen)
+		}
 	}
 }

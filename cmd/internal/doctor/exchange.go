@@ -112,7 +112,7 @@ func (g *gatewayExam) issued(token secret.Value, asked time.Time) {
 	var claims jwt.RegisteredClaims
 	_, _, err := jwt.NewParser().ParseUnverified(string(token.Reveal()), &claims)
 	if err == nil && claims.IssuedAt != nil {
-		g.clocks.add("the provider", claims.IssuedAt.Add(time.Second/2), asked, time.Now())
+		g.clocks.add(theProvider, claims.IssuedAt.Add(time.Second/2), asked, time.Now())
 	}
 }
 

@@ -52,14 +52,14 @@ func (g *gatewayExam) round(n int) []check {
 		{
 			{"provider-client", g.file, g.client}, {"redirect-uri", g.file, g.redirects}, {"post-logout-uri", g.file, g.postLogouts},
 			{"back-channel", g.file, g.backChannel}, {"refresh-token", g.file, g.refreshes}, {"token-exchange", g.file, g.exchanges},
-			{"own-token", g.file, g.ownTokens},
+			{"own-token", g.file, g.ownTokens}, {"clock", g.file, g.providersClock},
 		},
 	}[n]
 }
 
 // examiner opens what the gateway stands on, with what is there of it.
 func (g *gatewayExam) examiner() gateway.Examiner {
-	return gateway.Examiner{Config: *g.Gateway, Identity: g.identity.Load(), Brokers: g.brokers.Load()}
+	return gateway.Examiner{Config: *g.Gateway, Identity: g.identity.Load(), Brokers: g.brokers.Load(), Now: g.Now}
 }
 
 func (g *gatewayExam) close() {

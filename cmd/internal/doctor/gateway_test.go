@@ -4,12 +4,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
+	"github.com/intercom-broker/intercom/broker/gateway"
 	"github.com/intercom-broker/intercom/broker/secret"
 	"github.com/intercom-broker/intercom/broker/strict"
 	"github.com/intercom-broker/intercom/cmd/internal/doctor"
@@ -53,6 +56,7 @@ func TestGateway(t *testing.T) {
 			broken(t, w.examine(t, func(o *doctor.Options) { o.UserToken = c.token }), c.want, c.also...)
 		})
 	}
+	t.Run("the provider's clock", w.clockOfKeycloak)
 	t.Run("pushed", func(t *testing.T) {
 		push := func(o *doctor.Options) { o.Gateway.Provider.PAR = true }
 		broken(t, w.examine(t, push), want{"redirect-uri", doctor.OK, "is registered", ""})
@@ -68,6 +72,42 @@ func TestGateway(t *testing.T) {
 		rows := w.examine(t, func(o *doctor.Options) { o.UserToken, o.Gateway.Brokers.Audience = w.userToken(t, "gateway"), "hidden" })
 		broken(t, rows, want{"token-exchange", doctor.Fail, "hidden refused", "audience mapper"})
 	})
+}
+
+// clockOfKeycloak: its answers have no Date, and its clock is seen all the same, without a user, and however long its answers
+// live.
+func (w *world) clockOfKeycloak(t *testing.T) {
+	t.Cleanup(func() { w.register(t, w.healthy()) })
+	w.register(t, map[string]any{"serviceAccountsEnabled": false})
+	live := func(seconds int) {
+		w.keycloak.Call(t, http.MethodPut, "shop", map[string]any{"accessCodeLifespan": seconds}, nil)
+	}
+	t.Cleanup(func() { live(60) })
+	for name, c := range map[string]struct {
+		ahead time.Duration
+		live  int
+		want  want
+	}{
+		"well":                                {0, 60, want{"clock", doctor.OK, "the provider", ""}},
+		"well, with answers that live longer": {0, 360, want{"clock", doctor.OK, "the provider", ""}},
+		"behind":                              {5 * time.Minute, 60, want{"clock", doctor.Fail, "this machine is", "clock of this machine"}},
+		"ahead":                               {-5 * time.Minute, 60, want{"clock", doctor.Fail, "this machine is", "clock of this machine"}},
+		"a little ahead":                      {-45 * time.Second, 60, want{"clock", doctor.Warn, "the provider", "clock of this machine"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			live(c.live)
+			rows := w.examine(t, func(o *doctor.Options) {
+				o.Now = func() time.Time { return time.Now().Add(-c.ahead) }
+				if c.ahead != 0 {
+					o.Gateway.Sessions, o.Gateway.Brokers.Egress = gateway.Sessions{Memory: true}, nil
+				}
+			})
+			broken(t, rows, c.want, "identity")
+			if !slices.ContainsFunc(rows, func(r doctor.Row) bool { return r.Check == "clock" && strings.Contains(r.Seen, "the provider") }) {
+				t.Error("the provider's clock is not seen")
+			}
+		})
+	}
 }
 
 // case of a file that does not fit the deployment.

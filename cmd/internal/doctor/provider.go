@@ -36,7 +36,7 @@ func (g *gatewayExam) openProvider(ctx context.Context, r rows) {
 		r.fail(place{}, "look at the provider's jwks_uri", "its keys cannot be had at %s: %s", m.JWKS, why(err))
 		return
 	}
-	g.clocks.date("the provider", got)
+	g.clocks.date(theProvider, got)
 	usable := signing(got.body)
 	if got.status != http.StatusOK || usable == 0 {
 		r.fail(place{}, "let the provider sign with a key that it publishes", "%s answers %d, with no key that verifies a signature", m.JWKS, got.status)
