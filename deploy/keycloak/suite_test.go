@@ -63,7 +63,7 @@ func suit(realm map[string]any, g *gatewaytest.World, c providersuite.Client) {
 // client is the gateway's side.
 func (w *world) client(t *testing.T, g *gatewaytest.World, c providersuite.Client) gateway.Provider {
 	t.Helper()
-	p := w.provider()
+	p := w.provider(t)
 	if c.Keys {
 		p.Auth = "private_key_jwt"
 		return p

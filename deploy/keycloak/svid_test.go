@@ -50,7 +50,7 @@ func newWorldOfSVIDs(t *testing.T, k *stack.KeycloakServer, realm string) *world
 			attributes["jwt.credential.issuer"] = "spiffe"
 			attributes["jwt.credential.sub"] = "spiffe://intercom.test/gateway"
 		})
-		p := w.provider()
+		p := w.provider(t)
 		p.Auth = "svid"
 		return p
 	})

@@ -34,7 +34,7 @@ func TestLogoutTokenIsNoIDToken(t *testing.T) {
 			gatewayClient(realm)["attributes"].(map[string]any)["backchannel.logout.url"] = listener(t, k, func(token string) { tokens <- token })
 		})
 		g.Write(t, "client-secret", "s3cret")
-		p := w.provider()
+		p := w.provider(t)
 		p.Issuer = between.server.URL + "/realms/mixed"
 		p.Secret = strict.Ref{Scheme: "file", Name: g.Path("client-secret")}
 		return p

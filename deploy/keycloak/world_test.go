@@ -47,18 +47,28 @@ func newWorld(t *testing.T, k *stack.KeycloakServer, realm string, change func(m
 	w.start(t, func(g *gatewaytest.World) gateway.Provider {
 		w.make(t, g, change)
 		g.Write(t, "client-secret", "s3cret")
-		p := w.provider()
+		p := w.provider(t)
 		p.Secret = strict.Ref{Scheme: "file", Name: g.Path("client-secret")}
 		return p
 	})
 	return w
 }
 
-// provider is the realm, to who has yet to say how he proves himself.
-func (w *world) provider() gateway.Provider {
+// provider is the realm as the sample of a gateway's file has it, to who has yet to say how he proves himself.
+func (w *world) provider(t *testing.T) gateway.Provider {
+	t.Helper()
+	c := sample(t).Provider
 	return gateway.Provider{
-		Issuer: w.keycloak.Issuer(w.realm), ClientID: "intercom-gateway", CA: w.keycloak.CACert, Scopes: []string{"profile"}, Claims: []string{"preferred_username"},
+		Issuer: w.keycloak.Issuer(w.realm), ClientID: c.ClientID, CA: w.keycloak.CACert, Scopes: c.Scopes, Claims: c.Claims, Groups: c.Groups,
 	}
+}
+
+// sample is the gateway's file that others copy together with the realm.
+func sample(t *testing.T) gateway.Config {
+	t.Helper()
+	c, err := gateway.LoadConfig("../sample/gateway.yaml")
+	must(t, err)
+	return c
 }
 
 func (w *world) start(t *testing.T, provider func(*gatewaytest.World) gateway.Provider) {
