@@ -125,7 +125,7 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request, o route.Origin) 
 	return to, h.Store.Put(r.Context(), t.Browser, key(string(t.State.Reveal())), sealed)
 }
 
-// end is where the provider sends the browser. The transaction is over with it, whatever comes of it.
+// end is where the provider sends the browser. Its transaction is over with it, whatever comes of it.
 func (h *Handler) end(w http.ResponseWriter, r *http.Request) {
 	o, ok := h.Origins.Of(r)
 	if !ok {
@@ -150,25 +150,41 @@ func (h *Handler) end(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// take returns the transaction of an answer, if it is this browser's.
+// take returns the transaction of an answer, if it is this browser's, and only then is it spent: who has seen an answer on
+// its way can neither end it nor keep the one whose it is from it.
 func (h *Handler) take(r *http.Request, o route.Origin, query url.Values) (t transaction, err error) {
-	unknown := fault.New(fault.InvalidRequest, ReasonUnknown, "no such login is under way")
 	state := query.Get("state")
 	if state == "" || len(query["state"]) > 1 || len(state) > 512 {
-		return t, unknown
+		return t, unknown()
 	}
-	sealed, err := h.Store.Take(r.Context(), key(state))
+	sealed, err := h.Store.Look(r.Context(), key(state))
 	if err != nil {
 		return t, err
 	}
-	if sealed == nil {
-		return t, unknown
-	}
-	if t, err = open(state, sealed); err != nil {
-		return t, unknown.Because(err)
+	if t, err = opened(state, sealed); err != nil {
+		return t, err
 	}
 	if t.Origin != o.URL || !t.isOf(r) {
 		return t, fault.New(fault.InvalidRequest, ReasonBrowser, "this login was begun in another browser")
+	}
+	if sealed, err = h.Store.Take(r.Context(), key(state)); err != nil { // of two at once one gets it
+		return t, err
+	}
+	return opened(state, sealed)
+}
+
+func unknown() *fault.Error {
+	return fault.New(fault.InvalidRequest, ReasonUnknown, "no such login is under way")
+}
+
+// opened is a transaction out of the store, which may not have it.
+func opened(state string, sealed []byte) (transaction, error) {
+	if sealed == nil {
+		return transaction{}, unknown()
+	}
+	t, err := open(state, sealed)
+	if err != nil {
+		return t, unknown().Because(err)
 	}
 	return t, nil
 }

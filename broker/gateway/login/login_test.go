@@ -152,8 +152,11 @@ func otherBrowser(t *testing.T, w *world) {
 	if res := victim.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusBadRequest || victim.Cookies["__Host-Http-ic"] != nil {
 		t.Errorf("the victim gets %d", res.StatusCode)
 	}
-	if res := mallory.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusBadRequest {
-		t.Errorf("a transaction that was tried elsewhere is good for %d", res.StatusCode)
+	if res := w.browser(t).get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusBadRequest {
+		t.Errorf("a browser without a cookie gets %d", res.StatusCode)
+	}
+	if res := mallory.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusSeeOther {
+		t.Errorf("who has only seen the answer has spent the login: %d", res.StatusCode)
 	}
 }
 
@@ -178,6 +181,10 @@ func TestEachOriginHasItsOwnLogin(t *testing.T) {
 	b.Host = "app.test"
 	if res := b.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusBadRequest || b.Cookies["__Host-Http-ic"] != nil {
 		t.Errorf("%d", res.StatusCode)
+	}
+	b.Host = "icom.test"
+	if res := b.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusSeeOther {
+		t.Errorf("where it began: %d", res.StatusCode)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/redis/rueidis"
+
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/gateway/session"
 	"github.com/intercom-broker/intercom/broker/kv"
@@ -25,6 +27,8 @@ const (
 type Store interface {
 	// Put keeps a transaction for [Life]. Of those of one browser the latest eight are kept.
 	Put(ctx context.Context, browser [32]byte, key string, sealed []byte) error
+	// Look returns a transaction and leaves it; nil means that there is none.
+	Look(ctx context.Context, key string) ([]byte, error)
 	// Take returns a transaction and forgets it, so that it is used once; nil means that there is none.
 	Take(ctx context.Context, key string) ([]byte, error)
 }
@@ -69,23 +73,36 @@ func (m *Memory) Put(_ context.Context, browser [32]byte, key string, sealed []b
 	return nil
 }
 
+// Look implements [Store].
+func (m *Memory) Look(_ context.Context, key string) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.look(key), nil
+}
+
 // Take implements [Store].
 func (m *Memory) Take(_ context.Context, key string) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	e, ok := m.entries[key]
-	if !ok {
-		return nil, nil
-	}
+	sealed := m.look(key)
 	m.forget(key)
-	if !m.now().Before(e.end) {
-		return nil, nil
+	return sealed, nil
+}
+
+func (m *Memory) look(key string) []byte {
+	e, ok := m.entries[key]
+	if !ok || !m.now().Before(e.end) {
+		return nil
 	}
-	return e.sealed, nil
+	return e.sealed
 }
 
 func (m *Memory) forget(key string) {
-	browser := m.entries[key].browser
+	e, ok := m.entries[key]
+	if !ok {
+		return
+	}
+	browser := e.browser
 	delete(m.entries, key)
 	m.of[browser] = slices.DeleteFunc(m.of[browser], func(k string) bool { return k == key })
 	if len(m.of[browser]) == 0 {
@@ -142,9 +159,18 @@ func (s *Shared) Put(ctx context.Context, browser [32]byte, key string, sealed [
 	return nil
 }
 
+// Look implements [Store].
+func (s *Shared) Look(ctx context.Context, key string) ([]byte, error) {
+	return sealedOf(s.kv.Do(ctx, s.kv.B().Get().Key(prefix+key).Build()))
+}
+
 // Take implements [Store].
 func (s *Shared) Take(ctx context.Context, key string) ([]byte, error) {
-	got, err := s.kv.Do(ctx, s.kv.B().Getdel().Key(prefix+key).Build())
+	return sealedOf(s.kv.Do(ctx, s.kv.B().Getdel().Key(prefix+key).Build()))
+}
+
+// sealedOf is a transaction in an answer of Redis.
+func sealedOf(got rueidis.RedisMessage, err error) ([]byte, error) {
 	if kv.IsNil(err) {
 		return nil, nil
 	}

@@ -53,6 +53,9 @@ func checkStore(t *testing.T, s login.Store) {
 		if i >= 4 {
 			want = key
 		}
+		if got, err := s.Look(t.Context(), key); string(got) != want || err != nil {
+			t.Errorf("%s is seen as %q, %v", key, got, err)
+		}
 		if got := take(key); got != want {
 			t.Errorf("%s: %q", key, got)
 		}
@@ -70,6 +73,9 @@ func TestMemoryForgets(t *testing.T) {
 	s := login.NewMemory(func() time.Time { return now })
 	must(t, s.Put(t.Context(), [32]byte{}, "key", []byte("value")))
 	now = now.Add(login.Life)
+	if got, err := s.Look(t.Context(), "key"); got != nil || err != nil {
+		t.Errorf("seen: %q, %v", got, err)
+	}
 	if got, err := s.Take(t.Context(), "key"); got != nil || err != nil {
 		t.Errorf("%q, %v", got, err)
 	}

@@ -57,13 +57,18 @@ func (w *World) prompts(t *testing.T) {
 		t.Errorf("before the login: %s %s %.300s", at.Request.URL, at.Status, at.Text)
 	}
 	alice.Login("alice").Claims(t)
-	alice.HTTP.Jar.SetCookies(alice.origin(), []*http.Cookie{{Name: "__Host-Http-ic", Path: "/", Secure: true, MaxAge: -1}})
+	alice.forget()
 	alice.Navigate("/bff/login?prompt=none&return_to=/own/1").Claims(t)
 	again := alice.Navigate("/bff/login?prompt=login&return_to=/own/1")
 	if again.Request.URL.Host == alice.origin().Host {
 		t.Fatalf("alice is not asked again: %s %.300s", again.Request.URL, again.Text)
 	}
 	alice.Submit(again, alice.form("alice")).Claims(t)
+}
+
+// forget takes the session's cookie from the browser.
+func (p *Person) forget() {
+	p.HTTP.Jar.SetCookies(p.origin(), []*http.Cookie{{Name: "__Host-Http-ic", Path: "/", Secure: true, MaxAge: -1}})
 }
 
 // stolen: an answer is good once, in the browser that it is for, from the provider that was asked, and a code for whom the
@@ -75,7 +80,9 @@ func (w *World) stolen(t *testing.T) {
 		t.Errorf("the answer names %q", back.Query().Get("iss"))
 	}
 	w.refused(t, w.Person(t).Navigate(back.String()), login.ReasonBrowser)
-	w.refused(t, alice.Navigate(back.String()), login.ReasonUnknown) // another browser had it: nobody else has
+	alice.Navigate(back.String()).Claims(t) // who has seen it has not spent it
+	alice.forget()
+	w.refused(t, alice.Navigate(back.String()), login.ReasonUnknown)
 
 	back = alice.Callback("alice")
 	w.refused(t, alice.Navigate(replaced(back, "iss", "https://evil.example")), provider.ReasonIssuer)
