@@ -62,7 +62,7 @@ func (b *brokerExam) upstreams(ctx context.Context, r rows) {
 		}
 	}
 	if pool, ok := roots(r, key("upstream_ca"), b.Broker.UpstreamCA); ok {
-		dialer{pool, b.Now(), nil}.all(ctx, r, own)
+		dialer{pool, b.Now(), nil, b.Gateway != nil && len(b.Gateway.TrustedProxies) > 0}.all(ctx, r, own)
 	}
 }
 

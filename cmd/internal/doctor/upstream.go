@@ -45,7 +45,7 @@ func (g *gatewayExam) upstreams(ctx context.Context, r rows) {
 		r.skip("we have no SVID to show to %s", strings.Join(bound, ", "))
 	}
 	if len(own) > 0 || len(bound) == 0 {
-		dialer{pool, g.Now(), source}.all(ctx, r, own)
+		dialer{pool, g.Now(), source, len(g.Gateway.TrustedProxies) > 0}.all(ctx, r, own)
 	}
 }
 
@@ -59,6 +59,19 @@ type dialer struct {
 	roots *x509.CertPool
 	now   time.Time
 	own   *svid.Source
+	// asked: proxies may ask about services, to which they send the requests themselves.
+	asked bool
+}
+
+// wrong is about an upstream that does not answer as it should. A file cannot say that a proxy only asks about it at
+// /bff/authz, and that it is never called; where that can be, it is no failure.
+func (d dialer) wrong(r rows, s *service.Service, cure, seen string, args ...any) {
+	at := place{pos: s.Pos}
+	if !d.asked || s.Browser == nil || s.Browser.User.Kind != service.UserNone || s.Mode == service.ModeInject {
+		r.fail(at, cure, seen, args...)
+		return
+	}
+	r.warn(at, cure+"; where a proxy only asks about it at /bff/authz, nobody calls it: leave it", seen, args...)
 }
 
 // all dials every place of the services, and tells of those with which something is the matter.
@@ -105,7 +118,7 @@ func (d dialer) dial(ctx context.Context, r rows, s *service.Service, target *ur
 	address := net.JoinHostPort(target.Hostname(), port(target))
 	conn, err := guarded.DialContext(ctx, "tcp", address)
 	if err != nil {
-		r.fail(at, "start the service, or correct upstream; what the dial guard refuses, dial opens", "%s: %s", address, why(err))
+		d.wrong(r, s, "start the service, or correct upstream; what the dial guard refuses, dial opens", "%s: %s", address, why(err))
 		return
 	}
 	defer conn.Close()
@@ -134,7 +147,7 @@ func (d dialer) shake(ctx context.Context, r rows, s *service.Service, target *u
 	case err != nil && isBound(s) && says(err, "remote error"):
 		r.fail(at, "let the service trust the authorities of our trust domain, "+d.own.ID().TrustDomain().Name(), "%s does not take our SVID: %s", address, why(err))
 	case err != nil:
-		r.fail(at, "put its authority into upstream_ca, or give the service a certificate that is good for "+target.Hostname(), "%s: %s", address, why(err))
+		d.wrong(r, s, "put its authority into upstream_ca, or give the service a certificate that is good for "+target.Hostname(), "%s: %s", address, why(err))
 	default:
 		if leaf := secure.ConnectionState().PeerCertificates[0]; ending(leaf, d.now) {
 			r.warn(at, "renew the service's certificate", "the certificate of %s ends in %s", address, round(leaf.NotAfter.Sub(d.now)))

@@ -8,7 +8,9 @@ import (
 	"testing"
 
 	"github.com/intercom-broker/intercom/broker/embedded"
+	"github.com/intercom-broker/intercom/broker/gateway"
 	"github.com/intercom-broker/intercom/cmd/internal/doctor"
+	"github.com/intercom-broker/intercom/deploy/stack"
 )
 
 // authoritiesOf are those of a trust domain.
@@ -62,4 +64,33 @@ func TestBoundServices(t *testing.T) {
 		rows := look(t, "unix:///nowhere.sock", func(s *tls.Config) { s.ClientCAs = authoritiesOf(l.Broker.Domain) })
 		broken(t, rows, want{"upstream", doctor.Skip, "ledger", ""}, append(also, "identity", "policy", "brokers")...)
 	})
+}
+
+// TestAskedAbout: a service that a proxy only asks about need not be where its file says, and one that is called has to.
+func TestAskedAbout(t *testing.T) {
+	l := startLesser(t, nil)
+	stranger := serveTLS(t, stack.NewAuthority(t), func(*tls.Config) {})
+	for name, c := range map[string]struct {
+		wiki    string
+		proxies []gateway.Network
+		want    want
+	}{
+		"nobody there":                      {`{ upstream: "https://127.0.0.1:9", token: { bind: none }, user: none, match: "/**" }`, make([]gateway.Network, 1), want{"upstream", doctor.Warn, "wiki 127.0.0.1:9", "/bff/authz"}},
+		"somebody else there":               {fmt.Sprintf(`{ upstream: %q, token: { bind: none }, user: none, match: "/**" }`, stranger), make([]gateway.Network, 1), want{"upstream", doctor.Warn, "wiki localhost", "/bff/authz"}},
+		"nobody may ask":                    {`{ upstream: "https://127.0.0.1:9", token: { bind: none }, user: none, match: "/**" }`, nil, want{"upstream", doctor.Fail, "wiki 127.0.0.1:9", "start the service"}},
+		"it gets the user, so it is called": {`{ upstream: "https://127.0.0.1:9", token: { bind: none }, match: "/**" }`, make([]gateway.Network, 1), want{"upstream", doctor.Fail, "wiki 127.0.0.1:9", "start the service"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, g := t.TempDir(), l.Gateways[0].Config
+			write(t, filepath.Join(dir, "team.yaml"), "version: 1\nowner: test\nservices:\n  wiki: "+c.wiki+"\n")
+			g.Services, g.UpstreamCA, g.TrustedProxies = dir, l.Authority.File, c.proxies
+			rows := doctor.Examine(t.Context(), doctor.Options{Gateway: &g, GatewayFile: "gateway.yaml", Timeout: patient})
+			broken(t, rows, c.want, "same-site", "token-exchange")
+			for _, r := range rows {
+				if r.Check == "upstream" && r.Status == doctor.Fail && c.want.status != doctor.Fail {
+					t.Errorf("%+v", r)
+				}
+			}
+		})
+	}
 }
