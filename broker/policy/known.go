@@ -69,7 +69,7 @@ func (k Known) checkIssuer(subject string, f Finding) []Finding {
 	}
 	f.ID, f.Message = FindingForeigner, fmt.Sprintf("users of issuer %q are not known, so this never matches", issuer)
 	if f.Cure = didYouMean(issuer, k.Issuers); f.Cure == "" {
-		f.Cure = "name the issuer in issuers, if it should be"
+		f.Cure = "name the issuer in issuers, or as a gateway's provider.issuer, if it should be"
 	}
 	return []Finding{f}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/intercom-broker/intercom/broker/hygiene"
 	"github.com/intercom-broker/intercom/broker/strict"
 )
 
@@ -55,11 +56,46 @@ func neverAsked(r *compiled, known map[string][]string, types []string) (why, cu
 	if slices.Contains(segs, ".") || slices.Contains(segs, "..") {
 		return "requests with a dot segment are refused before policy is asked, so this never matches", ""
 	}
-	if segs[0] == "service" && len(segs) > 2 && segs[2] != strings.ToUpper(segs[2]) {
-		method := strings.ToUpper(segs[2])
-		return "the segment after a service's name is the method, in upper case: " + method, "write " + method
+	if segs[0] == "service" {
+		return neverCalled(segs)
 	}
 	return "", ""
+}
+
+// neverCalled is neverAsked for service/NAME/METHOD/PATH: hygiene stands before policy.
+func neverCalled(segs []string) (why, cure string) {
+	if len(segs) < 3 {
+		return "", ""
+	}
+	if slices.Contains(segs[1:len(segs)-1], "") {
+		return "requests with an empty segment are refused before policy is asked, so this never matches", "write one slash"
+	}
+	if strings.Contains(segs[2], one) {
+		return "", ""
+	}
+	method, upper := segs[2], strings.ToUpper(segs[2])
+	switch near := suggestion(method, usualMethods()); {
+	case method != upper:
+		return "the segment after a service's name is the method, in upper case: " + upper, "write " + upper
+	case hygiene.CheckMethod(method) != nil:
+		return "requests with " + method + " are refused before policy is asked, so this never matches", ""
+	case near != "" && !slices.Contains(knownMethods(), method):
+		return method + " is no method of HTTP" + near, ""
+	}
+	return "", ""
+}
+
+// usualMethods are the methods that are meant, mostly.
+func usualMethods() []string {
+	return []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+}
+
+// knownMethods are all methods that have a meaning (the registry of RFC 9110, section 18.2). Others may have one for a
+// service, so only what looks like a slip of the pen is warned of.
+func knownMethods() []string {
+	return append(usualMethods(), strings.Fields(`ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT COPY LABEL LINK LOCK MERGE MKACTIVITY
+		MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE ORDERPATCH PROPFIND PROPPATCH QUERY REBIND REPORT SEARCH UNBIND
+		UNCHECKOUT UNLINK UNLOCK UPDATE UPDATEREDIRECTREF VERSION-CONTROL`)...)
 }
 
 // unknownType says that nothing asks about resources of that type.

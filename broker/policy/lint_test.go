@@ -22,6 +22,14 @@ func TestVoidRulesAreWarnedOf(t *testing.T) {
 		"evaluate, pdp, allow":                "",
 		"admin, admin/policy, allow":          "",
 		"call, service/crm/PROPFIND/x, allow": "",
+		"call, service/crm/PURGE/x, allow":    "",
+		"call, service/crm/GTE/x, allow":      `GTE is no method of HTTP; did you mean "GET"?`,
+		"call, service/*/DELTE/**, deny":      `did you mean "DELETE"?`,
+		"call, service/crm/TRACE/x, deny":     "requests with TRACE are refused",
+		"call, service/crm/GET/x//a, deny":    "empty segment",
+		"call, service/crm/GET//a, deny":      "empty segment",
+		"call, service/crm/GET/, allow":       "",
+		"call, service/crm/GET/a/, allow":     "",
 	} {
 		got := strings.Join(mustLoad(t, "p, spiffe://a.test/x, "+rule+"\n").Warnings(), "\n")
 		if says == "" && got != "" || !strings.Contains(got, says) {

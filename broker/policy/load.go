@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -68,6 +67,16 @@ func asProblems(err error) error {
 
 // compile builds a Snapshot of src, or says all that is wrong with it.
 func compile(src source) (*Snapshot, error) {
+	s, err := draft(src)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// draft is compile that returns also what it can read of what it refuses: it lacks rules, perhaps denials, so it must
+// decide nothing.
+func draft(src source) (*Snapshot, error) {
 	s := &Snapshot{revision: src.revision()}
 	if !shipped(src.model) {
 		if err := s.compileCustom(src); err != nil {
@@ -79,10 +88,11 @@ func compile(src source) (*Snapshot, error) {
 	l.files(src.files)
 	s.roles, s.links = newRoles(l.links), l.links
 	l.problems = append(l.problems, s.roles.check(l.links)...)
-	s.findings = slices.Concat(l.shapes(), s.roles.warn(l.rules, l.links), void(l.rules))
-	if len(l.problems) > 0 {
-		return nil, l.problems[:min(len(l.problems), maxProblems)]
+	s.findings = l.shapes()
+	if len(l.problems) == 0 { // else what a role lacks may be what is refused
+		s.findings = append(s.findings, s.roles.warn(l.rules, l.links)...)
 	}
+	s.findings = append(s.findings, void(l.rules)...)
 	s.index = newIndex(l.rules, s.roles)
 	for i, r := range l.rules {
 		s.rules = append(s.rules, r.compiled)
@@ -91,6 +101,9 @@ func compile(src source) (*Snapshot, error) {
 		}
 	}
 	s.findings = append(s.findings, s.index.repeated(s.rules)...)
+	if len(l.problems) > 0 {
+		return s, l.problems[:min(len(l.problems), maxProblems)]
+	}
 	return s, nil
 }
 
