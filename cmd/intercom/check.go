@@ -188,12 +188,11 @@ func (t *together) load(r *report) {
 	if t.policy == "" {
 		return
 	}
-	snapshot, err := policy.Load(t.policy)
+	draft, err := policy.Examine(t.policy)
 	r.add(t.policy, refused(filepath.Clean(t.policy), err)...)
-	if err == nil {
-		t.snapshot = snapshot
-		for _, p := range snapshot.Findings() {
-			r.add(t.policy, fromPolicy(t.policy, p))
-		}
+	t.draft = draft // what one rule lacks hides nothing of the others
+	for _, p := range draft.Findings() {
+		r.add(t.policy, fromPolicy(t.policy, p))
 	}
+	t.snapshot = draft.Whole()
 }

@@ -27,16 +27,15 @@ type together struct {
 	gatewayGood             bool
 	services, policy        string
 	catalog                 *service.Catalog
+	draft                   policy.Draft
 	snapshot                *policy.Snapshot
 }
 
 func (t *together) compare(ctx context.Context, r *report) {
-	if t.snapshot != nil {
-		known := t.known()
-		known.Domains, known.Issuers = t.domains(), t.issuers()
-		for _, p := range t.snapshot.Lint(known) {
-			r.add(t.policy, fromPolicy(t.policy, p))
-		}
+	known := t.known()
+	known.Domains, known.Issuers = t.domains(), t.issuers()
+	for _, p := range t.draft.Lint(known) {
+		r.add(t.policy, fromPolicy(t.policy, p))
 	}
 	if t.catalog != nil && t.snapshot != nil {
 		r.add(t.services, t.unusable()...)
@@ -82,14 +81,14 @@ func note(names map[string]string, name string, ofUse bool, why string) {
 	}
 }
 
-// uncalled says why no call to the service goes through the egress door, and "" where one may.
+// uncalled says why no call to the service goes through the egress door or a gateway, and "" where one may.
 func uncalled(s *service.Service) string {
 	switch {
 	case s.Vend != nil:
 		return "the service is reached with a vended credential, not through the broker"
 	case s.Upstream.URL == nil:
 		return "the service has no upstream"
-	case s.Token != nil && s.Token.Bind == service.BindSVID:
+	case s.Token != nil && s.Token.Bind == service.BindSVID && s.Browser == nil:
 		return "its callers call it themselves, with a token that is bound to them: write exchange on audience/" + s.Token.Audience
 	}
 	return ""
@@ -121,21 +120,25 @@ func (t *together) domains() []string {
 		allowed = append(allowed, d.Name())
 	}
 	if own == "" {
-		own = most(t.snapshot.Domains(), allowed)
+		own = most(t.draft.Domains(), allowed)
 	}
 	return append(allowed, own)
 }
 
-// issuers are those whose users are known; nil means that nothing is known.
-func (t *together) issuers() []string {
-	if !t.brokerGood {
-		return nil
+// issuers are those whose users are known: to the broker, by their tokens, and to a gateway, which logs them in and asks
+// the broker's policy or its own; nil means that nothing is known.
+func (t *together) issuers() (all []string) {
+	dir, own := t.gateway.PolicyDir()
+	if t.gatewayGood && (t.brokerGood || own && t.policy == shown(dir)) {
+		all = append(all, t.gateway.Provider.Issuer)
 	}
-	all := []string{}
+	if !t.brokerGood {
+		return all
+	}
 	for _, issuer := range t.broker.Issuers {
 		all = append(all, issuer.URL.String())
 	}
-	return all
+	return slices.Concat([]string{}, all)
 }
 
 func (t *together) own() string {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/mtls"
+	"github.com/intercom-broker/intercom/broker/policy"
 	"github.com/intercom-broker/intercom/broker/svid"
 )
 
@@ -98,6 +99,9 @@ func (g *gatewayExam) policy(ctx context.Context, r rows) {
 	dir, own := g.Gateway.PolicyDir()
 	brokers := g.brokers.Load()
 	switch {
+	case own && !holds(dir):
+		r.fail(key("policy"), "correct it: what is wrong with which line is said with the files", "the gateway does not start with the policy in %s", dir)
+		return
 	case own:
 		r.ok("the gateway decides by %s; what its rules say is checked with the files", dir)
 		return
@@ -118,4 +122,9 @@ func (g *gatewayExam) policy(ctx context.Context, r rows) {
 		return
 	}
 	r.fail(key("brokers.mesh"), "see the rows about brokers", "no broker says in time what the policy is")
+}
+
+func holds(dir string) bool {
+	_, err := policy.Load(dir)
+	return err == nil
 }
