@@ -57,6 +57,14 @@ func TestGateway(t *testing.T) {
 		})
 	}
 	t.Run("the provider's clock", w.clockOfKeycloak)
+	t.Run("an unknown client has nothing registered", func(t *testing.T) {
+		rows := w.examine(t, func(o *doctor.Options) { o.Gateway.Provider.ClientID = "nobody" })
+		for _, check := range []string{"redirect-uri", "post-logout-uri"} {
+			if want := (want{check, doctor.Fail, "not registered", "provider.client_id: see provider-client first"}); !want.among(rows) {
+				t.Errorf("no row is %+v", want)
+			}
+		}
+	})
 	t.Run("pushed", func(t *testing.T) {
 		push := func(o *doctor.Options) { o.Gateway.Provider.PAR = true }
 		broken(t, w.examine(t, push), want{"redirect-uri", doctor.OK, "is registered", ""})

@@ -52,7 +52,7 @@ func (g *gatewayExam) redirect(ctx context.Context, r rows, p *provider.Provider
 	to := got.header.Get("Location")
 	back, err := url.Parse(to)
 	if err != nil || !strings.HasPrefix(to, callback+"?") {
-		r.fail(place{}, g.atClient("register "+callback+" as a redirect URI"), "its callback is not registered: the provider answers %d, and does not lead back", got.status)
+		g.unregistered(ctx, r, callback+" as a redirect URI", "its callback is not registered: the provider answers %d, and does not lead back", got.status)
 		return
 	}
 	switch code := back.Query().Get("error"); code {
@@ -63,6 +63,16 @@ func (g *gatewayExam) redirect(ctx context.Context, r rows, p *provider.Provider
 	default:
 		r.fail(key("provider"), g.atClient("look at the settings"), "its callback is registered, and a login is refused: %s %s", code, back.Query().Get("error_description"))
 	}
+}
+
+// unregistered is about what the provider does not know of us. Where it does not know us at all, that comes first.
+func (g *gatewayExam) unregistered(ctx context.Context, r rows, what, seen string, args ...any) {
+	cure := g.atClient("register " + what)
+	if p := g.provider.Load(); !silent(p) && unknown(p.TryClient(ctx, g.callback())) {
+		r.fail(key("provider.client_id"), "see provider-client first; where the client is right, "+cure, seen, args...)
+		return
+	}
+	r.fail(place{}, cure, seen, args...)
 }
 
 // postLogouts asks whether a browser would be led back after its logout. Without a cookie and without a hint nobody is
@@ -92,7 +102,7 @@ func (g *gatewayExam) postLogout(ctx context.Context, r rows, p *provider.Provid
 	case err != nil:
 		r.fail(key("provider.issuer"), "let the provider be reached from here", "%s", why(err))
 	case got.status >= http.StatusBadRequest:
-		r.fail(place{}, g.atClient("register "+back+" as a post-logout redirect URI"), "where a logout leads back to is not registered: the provider answers %d", got.status)
+		g.unregistered(ctx, r, back+" as a post-logout redirect URI", "where a logout leads back to is not registered: the provider answers %d", got.status)
 	default:
 		r.ok("where a logout leads back to is registered")
 	}
