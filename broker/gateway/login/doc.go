@@ -6,13 +6,13 @@
 //
 // # What binds the two
 //
-// A transaction is kept here under a digest of its state, which only the provider and the browser know, and
-// sealed with a key that follows from the state: whoever reads the store can do nothing with it. It names the
-// browser that it was made for, by the digest of a cookie: an answer that comes with another browser's cookie is
-// refused (RFC 9700, sections 2.1.1 and 4.5.3), so nobody can be logged in as somebody else by a link. In its
-// own browser it is taken out once, also by an answer that is refused (section 4.2.4); in another it stays, so that
-// who has got hold of an answer, which is of no use without that cookie, spends nobody's login either. One cookie serves all tabs of a browser; each tab has a
-// transaction of its own, eight of them at most.
+// A transaction is kept here under a digest of its state, which only the provider and the browser know, and sealed
+// with a key that follows from the state: whoever reads the store can do nothing with it. It names the browser that it
+// was made for, by the digest of a cookie: an answer that comes with another browser's cookie is refused (RFC 9700,
+// sections 2.1.1 and 4.5.3), so nobody can be logged in as somebody else by a link. In its own browser it is taken out
+// once, also by an answer that is refused (section 4.2.4); in another it stays, so that who has got hold of an answer,
+// which is of no use without that cookie, spends nobody's login either. One cookie serves all tabs of a browser; each
+// tab has a transaction of its own, eight of them at most.
 //
 // # When the provider is away
 //

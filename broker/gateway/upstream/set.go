@@ -158,9 +158,9 @@ func (s *Set) get(svc *service.Service) *pool {
 	return next.pools[svc]
 }
 
-// RoundTrip sends r to a target of the service, and shows it the certificate if there is one: scheme and host of its URL are the target's, and so is Host; it
-// may change them in r. The path, base path included, is the caller's. An error is a fault with one of package
-// outbound's reasons.
+// RoundTrip sends r to a target of the service, and shows it the certificate if there is one: scheme and host of its
+// URL are the target's, and so is Host; it may change them in r. The path, base path included, is the caller's. An
+// error is a fault with one of package outbound's reasons.
 func (s *Set) RoundTrip(svc *service.Service, shown *tls.Certificate, r *http.Request) (*http.Response, error) {
 	res, err := s.get(svc).roundTrip(shown, r)
 	switch {
