@@ -3,7 +3,6 @@ package sidecar_test
 import (
 	"bufio"
 	"bytes"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/intercom-broker/intercom/broker/freeport"
 )
 
 // idleAim is what an idle sidecar may take.
@@ -93,8 +94,7 @@ func startBinary(t *testing.T, config string) (*exec.Cmd, *bytes.Buffer) {
 // free returns an address that is free now.
 func free(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	at, err := freeport.Address()
 	must(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	return at
 }

@@ -6,7 +6,6 @@ package brokertest
 import (
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -22,6 +21,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/credential"
 	"github.com/intercom-broker/intercom/broker/credential/sealed"
 	"github.com/intercom-broker/intercom/broker/embedded"
+	"github.com/intercom-broker/intercom/broker/freeport"
 	"github.com/intercom-broker/intercom/broker/strict"
 )
 
@@ -88,10 +88,9 @@ func must(t testing.TB, err error) {
 
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	at, err := freeport.Address()
 	must(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	return at
 }
 
 // write writes a file below Dir.

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,6 +18,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
 
 	"github.com/intercom-broker/intercom/broker/client"
+	"github.com/intercom-broker/intercom/broker/freeport"
 	"github.com/intercom-broker/intercom/broker/svid"
 	"github.com/intercom-broker/intercom/deploy/stack"
 )
@@ -205,10 +205,9 @@ func eventually(t *testing.T, what string, is func() error) {
 
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	at, err := freeport.Address()
 	must(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	return at
 }
 
 // get asks a URL and returns status, body and headers.

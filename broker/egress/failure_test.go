@@ -3,7 +3,6 @@ package egress_test
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/intercom-broker/intercom/broker/egress"
 	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/freeport"
 )
 
 const headerTimeout = 100 * time.Millisecond
@@ -44,12 +44,11 @@ func TestUpstreamFailures(t *testing.T) {
 	untrusted := httptest.NewTLSServer(http.HandlerFunc(echo))
 	untrusted.Config.ErrorLog = quiet
 	defer untrusted.Close()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	closed, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	closed := "http://" + l.Addr().String()
-	_ = l.Close()
+	closed = "http://" + closed
 
 	tests := map[string]struct {
 		flow   string

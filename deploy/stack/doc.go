@@ -1,5 +1,5 @@
 // Package stack is the one place that knows how a real component is found, built, started, waited for
-// and stopped. Tests import it, and so does the command in the folder up; it imports nothing of ours.
+// and stopped. Tests import it, and so does the command in the folder up; of ours it imports broker/freeport alone.
 //
 //	func TestMain(m *testing.M) { stack.Main(m) } // one instance for all tests of the package
 //

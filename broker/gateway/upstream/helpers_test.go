@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/freeport"
 	"github.com/intercom-broker/intercom/broker/gateway/route"
 	"github.com/intercom-broker/intercom/broker/gateway/upstream"
 	"github.com/intercom-broker/intercom/broker/hygiene"
@@ -309,12 +310,11 @@ func eventually(t testing.TB, what string, ok func() bool) {
 // closedPort returns the URL of a place where nobody listens.
 func closedPort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	at, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = l.Close()
-	return "http://" + l.Addr().String()
+	return "http://" + at
 }
 
 func write(t testing.TB, dir, services string) {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/freeport"
 	"github.com/intercom-broker/intercom/broker/gateway/upstream"
 	"github.com/intercom-broker/intercom/broker/outbound"
 	"github.com/intercom-broker/intercom/broker/service"
@@ -186,12 +187,10 @@ func TestDeadTargetIsPassedOver(t *testing.T) {
 		_, _ = fmt.Fprintf(w, "%s %s %v", r.Host, body, err)
 	}
 	alive := newCounting(t, sum)
-	l, err := net.Listen("tcp", "127.0.7.1:0") // where nobody else's port is
+	dead, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	dead := l.Addr().String()
-	_ = l.Close()
 	var clock atomic.Int64
 	clock.Store(time.Now().UnixNano())
 	g := newGate(t, many("http://"+dead, alive.url), func(cfg *upstream.Config) {
@@ -211,7 +210,8 @@ func TestDeadTargetIsPassedOver(t *testing.T) {
 	})
 
 	// It comes back, and is used when its rest is over.
-	if l, err = net.Listen("tcp", dead); err != nil {
+	l, err := net.Listen("tcp", dead)
+	if err != nil {
 		t.Fatal(err)
 	}
 	back := newCounting(t, echo)

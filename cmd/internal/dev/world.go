@@ -22,6 +22,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/credential"
 	"github.com/intercom-broker/intercom/broker/credential/sealed"
 	"github.com/intercom-broker/intercom/broker/embedded"
+	"github.com/intercom-broker/intercom/broker/freeport"
 	"github.com/intercom-broker/intercom/broker/secret"
 	"github.com/intercom-broker/intercom/broker/strict"
 	"github.com/intercom-broker/intercom/policies"
@@ -149,15 +150,13 @@ func addressFor(want, usual string) string {
 	return freeAddress()
 }
 
-// freeAddress returns an address that nobody listens on. Somebody could take it before we do; the start
-// then fails and says so.
+// freeAddress returns an address that nobody listens on. Where there is none, the start fails and says so.
 func freeAddress() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Address()
 	if err != nil {
 		return "127.0.0.1:0"
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // Close stops everything, and removes the directory if it was a temporary one.
