@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"testing"
 
 	"github.com/intercom-broker/intercom/broker/freeport"
@@ -30,6 +31,22 @@ func TestFind(t *testing.T) {
 	}
 	if len(seen) != 50 {
 		t.Errorf("%d ports", len(seen))
+	}
+}
+
+// TestFoundOnce: who asks in another process, while nobody listens on a port yet, does not get it either.
+func TestFoundOnce(t *testing.T) {
+	ports, err := freeport.Find(50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime.GC()
+	runtime.GC()
+	for _, port := range ports {
+		if other, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			_ = other.Close()
+			t.Errorf("port %d is found, and not taken", port)
+		}
 	}
 }
 
