@@ -54,7 +54,7 @@ func start(t *testing.T, file string) (s *sidecar.Sidecar, log *logs, stop func(
 		select {
 		case err := <-ended:
 			return err
-		case <-time.After(15 * time.Second):
+		case <-time.After(30 * time.Second):
 			return errors.New("still running")
 		}
 	})

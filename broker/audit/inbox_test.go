@@ -29,7 +29,7 @@ func TestAppendBesideARunningLog(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "inbox", "0.json"), []byte("nonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); len(find(dir, id)) == 0; {
+	for end := time.Now().Add(30 * time.Second); len(find(dir, id)) == 0; {
 		if time.Now().After(end) {
 			t.Fatal("what was posted did not reach the chain")
 		}

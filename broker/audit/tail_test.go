@@ -79,7 +79,7 @@ func TestTailFollowsAcrossRotation(t *testing.T) {
 				if id != want {
 					t.Fatalf("decision %d is %s, want %s", i, id, want)
 				}
-			case <-time.After(5 * time.Second):
+			case <-time.After(30 * time.Second):
 				t.Fatalf("decision %d did not come", i)
 			}
 		}
@@ -118,7 +118,7 @@ func TestTailWaitsForTheEndOfALine(t *testing.T) {
 	whole := f[firstSegment]
 	f[firstSegment] = whole[:len(whole)-100]
 	dir := f.store(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	var outcomes []string
 	for e, err := range audit.Tail(ctx, dir, audit.TailConfig{Follow: true, Poll: time.Millisecond}) {

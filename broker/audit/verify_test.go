@@ -73,7 +73,7 @@ func big() audit.Event {
 
 func awaitFile(t testing.TB, path string) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	for deadline := time.Now().Add(30 * time.Second); ; {
 		if _, err := os.Stat(path); err == nil {
 			return
 		} else if !errors.Is(err, fs.ErrNotExist) || time.Now().After(deadline) {

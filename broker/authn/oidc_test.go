@@ -234,7 +234,7 @@ func TestAnIssuerThatIsDown(t *testing.T) {
 		t.Errorf("up: %v", err)
 	}
 	down.down.Store(false)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	for {
 		_, err := users.FromAccessToken(ctx, down.URL, raw)

@@ -77,7 +77,7 @@ func (w *system) foreignCaller(t *testing.T) {
 	conn, err := (&tls.Dialer{Config: mtls.Client(svid, w.identity, anyBroker, "h2")}).DialContext(t.Context(), "tcp", w.brokers[0].mesh)
 	if err == nil { // TLS 1.3: the client learns of the refusal when it reads
 		defer conn.Close()
-		must(t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+		must(t, conn.SetReadDeadline(time.Now().Add(30*time.Second)))
 		_, err = conn.Read(make([]byte, 1))
 	}
 	if err == nil || !strings.Contains(err.Error(), "bad certificate") && !strings.Contains(err.Error(), "remote error") {

@@ -149,4 +149,4 @@ func (w *system) plant(t *testing.T, name, password string) {
 }
 
 // http returns a client that, like an application, knows nothing of us.
-func application() *http.Client { return &http.Client{Timeout: 10 * time.Second} }
+func application() *http.Client { return &http.Client{Timeout: 30 * time.Second} }

@@ -252,5 +252,5 @@ func is(ctx context.Context, c *http.Client, status int, url string) error {
 func (w *system) webClient() *http.Client {
 	pool := x509.NewCertPool()
 	pool.AddCert(w.pki.ca)
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}, Timeout: 10 * time.Second}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}, Timeout: 30 * time.Second}
 }

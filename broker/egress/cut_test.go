@@ -68,7 +68,7 @@ func TestPolicyCutsWebSockets(t *testing.T) {
 	c := d.dial(t, "/chat")
 	say(t, c, "hello")
 	d.rules.set(t, allowAll, denyAll)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if _, _, err := c.Read(ctx); err == nil || ctx.Err() != nil {
 		t.Errorf("read gave %v", err)
@@ -81,7 +81,7 @@ func TestPolicyCutsWebSockets(t *testing.T) {
 func TestPolicyCutsGRPC(t *testing.T) {
 	d := newDoor(t, "  x: http://x\n")
 	d.services(t, crm(d.grpcUpstream(t, false)))
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	s, err := d.conn(t, "crm").NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, "/t.Echo/Talk")
 	if err != nil {
@@ -140,7 +140,7 @@ func TestShutdownCutsWebSockets(t *testing.T) {
 	c := d.dial(t, "/chat")
 	say(t, c, "hello")
 	d.stop()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if _, _, err := c.Read(ctx); err == nil || ctx.Err() != nil {
 		t.Errorf("read gave %v", err)

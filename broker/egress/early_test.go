@@ -39,7 +39,7 @@ func TestWhatIsLeftOfABodyIsNoRequest(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = c.Close() })
-			_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+			_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 			_, _ = io.WriteString(c, pieces[0])
 			r := bufio.NewReader(c)
 			res, err := http.ReadResponse(r, nil)

@@ -128,7 +128,7 @@ func TestCallerGoes(t *testing.T) {
 		_ = res.Body.Close()
 		select {
 		case <-gone:
-		case <-time.After(5 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Fatal("the upstream was not let go")
 		}
 		if e := d.journal.outcome(t, res.Header.Get(fault.DecisionHeader)); e.Result != "canceled" {

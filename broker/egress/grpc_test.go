@@ -91,7 +91,7 @@ func TestGRPC(t *testing.T) {
 	d.services(t, crm(d.grpcUpstream(t, false))+strings.Replace(crm(d.grpcUpstream(t, true)), "crm:", "secure:", 1))
 	for _, authority := range []string{"crm", "secure"} {
 		t.Run(authority, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			c := d.conn(t, authority)
 			var head, trailer metadata.MD
@@ -140,7 +140,7 @@ func converse(t *testing.T, ctx context.Context, c *grpc.ClientConn) {
 func TestGRPCRefusals(t *testing.T) {
 	d := newDoor(t, crm(at("http://127.0.0.1:1"))+"  guarded:\n    upstream: http://127.0.0.1:1\n    inject: { basic: { credential: crm/login } }\n")
 	d.rules.set(t, "p, spiffe://intercom.test/orders, call, service/*/POST/**, allow", "p, spiffe://intercom.test/orders, call, service/*/POST/t.Echo/Denied, deny")
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	for _, test := range []struct {
 		authority, method string
@@ -166,7 +166,7 @@ func TestGRPCRefusals(t *testing.T) {
 func TestGRPCIsByPathToo(t *testing.T) {
 	d := newDoor(t, "  x: http://x\n")
 	d.services(t, crm(d.grpcUpstream(t, false)))
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if got, err := echoed(ctx, d.conn(t, d.addr), "/crm/t.Echo/Say", "hello"); err != nil || got != "hello" {
 		t.Errorf("got %q, %v", got, err)
@@ -178,7 +178,7 @@ func TestGRPCIsByPathToo(t *testing.T) {
 func TestIdleStreamOutlivesTheHeaderTimeout(t *testing.T) {
 	d := newDoor(t, "  x: http://x\n", impatient)
 	d.services(t, crm(d.grpcUpstream(t, false)))
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if got, err := echoed(ctx, d.conn(t, "crm"), "/t.Echo/Slow", "x"); err != nil || got != "x" {
 		t.Errorf("got %q, %v", got, err)

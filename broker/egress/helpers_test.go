@@ -236,7 +236,7 @@ func (d *door) serve(t testing.TB, h http.Handler) {
 	d.addr = l.Addr().String()
 	source := d.domain.Source(d.domain.ID("/broker"))
 	cfg := mtls.Server(source, source, tlsconfig.AuthorizeAny(), "h2", "http/1.1")
-	srv := &http.Server{Handler: authn.HTTP(h), MaxHeaderBytes: hygiene.MaxHead, ReadHeaderTimeout: 5 * time.Second}
+	srv := &http.Server{Handler: authn.HTTP(h), MaxHeaderBytes: hygiene.MaxHead, ReadHeaderTimeout: time.Minute}
 	ctx, cancel := context.WithCancel(context.Background())
 	d.stop = cancel
 	done := make(chan struct{}, 2)
@@ -361,7 +361,7 @@ func header(name string, values ...string) func(*http.Request) {
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("no ", what)
 		}

@@ -129,7 +129,7 @@ func (d *door) send(t *testing.T, up *recorder, h hostile) {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 	// What follows on the same connection is answered only where it may be kept.
 	const next = "GET /crm/next HTTP/1.1\r\nHost: door.test\r\nConnection: close\r\n\r\n"
 	go func() { _, _ = io.WriteString(c, h.raw+next) }()

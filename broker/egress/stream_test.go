@@ -283,7 +283,7 @@ func talk(w http.ResponseWriter, r *http.Request) {
 
 func say(t *testing.T, c *websocket.Conn, text string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if err := c.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
 		t.Fatal(err)

@@ -195,7 +195,7 @@ func await(t *testing.T, c <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-c:
-	case <-time.After(10 * time.Second):
-		t.Fatal("waited 10 s for a change")
+	case <-time.After(30 * time.Second):
+		t.Fatal("waited 30 s for a change")
 	}
 }

@@ -52,7 +52,7 @@ func TestDoorsCheckHeads(t *testing.T) {
 				conn, err := open()
 				must(t, err)
 				defer conn.Close()
-				must(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+				must(t, conn.SetDeadline(time.Now().Add(30*time.Second)))
 				_, err = io.WriteString(conn, c.head)
 				must(t, err)
 				res, err := http.ReadResponse(bufio.NewReader(conn), nil)

@@ -125,7 +125,7 @@ func (s *stream) ends(t testing.TB, name int) {
 	t.Helper()
 	select {
 	case <-s.over:
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Errorf("stream %d is still open", name)
 		s.stop()
 	}

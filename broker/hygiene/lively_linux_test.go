@@ -20,7 +20,7 @@ func TestLively(t *testing.T) {
 	}
 	defer l.Close()
 	local := hygiene.Guard([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
-	c, err := hygiene.Lively(&net.Dialer{Timeout: 5 * time.Second, Control: local}).DialContext(t.Context(), "tcp", l.Addr().String())
+	c, err := hygiene.Lively(&net.Dialer{Timeout: 30 * time.Second, Control: local}).DialContext(t.Context(), "tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

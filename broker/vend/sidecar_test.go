@@ -126,7 +126,7 @@ func put(t *testing.T, name, content string) {
 func open(t *testing.T, l *live, p identity.Principal) grpc.ServerStreamingClient[intercomv1.WatchServicesResponse] {
 	t.Helper()
 	conn := serve(t, p, (&vend.Sidecars{Services: l.services, Policy: l.policy}).Register)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	t.Cleanup(cancel)
 	s, err := intercomv1.NewSidecarClient(conn).WatchServices(ctx, &intercomv1.WatchServicesRequest{})
 	if err != nil {

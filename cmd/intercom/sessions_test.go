@@ -81,7 +81,7 @@ func TestSessions(t *testing.T) {
 	if out, err := typed(t, "sessions", "end", "--config", file, "--user", "alice"); err != nil || !strings.Contains(out, "1 of 1") {
 		t.Errorf("end --user: %v %s", err, out)
 	}
-	for deadline := time.Now().Add(10 * time.Second); alive("alice") && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); alive("alice") && time.Now().Before(deadline); {
 		<-time.After(10 * time.Millisecond)
 	}
 	if alive("alice") || !alive("bob") {

@@ -42,7 +42,7 @@ func TestChromium(t *testing.T) {
 	if err := c.Stop(); err != nil {
 		t.Error(err)
 	}
-	for end := time.Now().Add(10 * time.Second); !errors.Is(syscall.Kill(-group, 0), syscall.ESRCH); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !errors.Is(syscall.Kill(-group, 0), syscall.ESRCH); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("children of the browser are left")
 		}

@@ -58,7 +58,7 @@ func sleeper(dir string) stack.Command {
 // gone waits until no process has that id, or only its remains that nobody has waited for.
 func gone(t *testing.T, pid int) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 		if err != nil || strings.Contains(string(status), "State:\tZ") {
 			return

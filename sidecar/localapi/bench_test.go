@@ -268,7 +268,7 @@ func intercomProxy(ctx context.Context, own *svid.Source, address string) (http.
 	}
 	go func() { _ = c.Run(ctx, api.Warm) }()
 	go func() { _ = api.Run(ctx) }()
-	for deadline := time.Now().Add(10 * time.Second); len(api.Ready()) > 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); len(api.Ready()) > 0 && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	return api.Handler(address), nil

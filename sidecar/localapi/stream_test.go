@@ -95,7 +95,7 @@ func TestWebSocket(t *testing.T) {
 	}))
 	for _, service := range services {
 		t.Run(service, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			c, _, err := websocket.Dial(ctx, "ws://"+w.door+"/"+service+"/ws", &websocket.DialOptions{Subprotocols: []string{"chat"}})
 			must(t, err)

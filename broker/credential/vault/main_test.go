@@ -203,7 +203,7 @@ func wantFault(t *testing.T, err error, kind fault.Kind, reason string) {
 // eventually polls, with a deadline.
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	for end := time.Now().Add(15 * time.Second); !f(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !f(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("in vain: %s", what)
 		}

@@ -90,7 +90,7 @@ func (g *gate) raw(t *testing.T, text string) string {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 	_, _ = io.WriteString(c, text)
 	all, err := io.ReadAll(c)
 	if err != nil {

@@ -73,7 +73,7 @@ func (g *gate) listen(t testing.TB, http2 bool) (addr string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := &http.Server{Handler: g, MaxHeaderBytes: hygiene.MaxHead, ReadHeaderTimeout: 10 * time.Second, Protocols: new(http.Protocols), ErrorLog: quiet}
+	srv := &http.Server{Handler: g, MaxHeaderBytes: hygiene.MaxHead, ReadHeaderTimeout: time.Minute, Protocols: new(http.Protocols), ErrorLog: quiet}
 	srv.Protocols.SetHTTP1(!http2)
 	srv.Protocols.SetUnencryptedHTTP2(http2)
 	done := make(chan struct{})
@@ -300,7 +300,7 @@ func header(name string, values ...string) func(*http.Request) {
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("no ", what)
 		}

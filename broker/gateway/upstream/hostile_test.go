@@ -142,7 +142,7 @@ func (g *gate) send(t *testing.T, up *recorder, h hostile) {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 	// What follows on the same connection is answered only where it may be kept.
 	const next = "GET /crm/next HTTP/1.1\r\nHost: door.test\r\nConnection: close\r\n\r\n"
 	go func() { _, _ = io.WriteString(c, h.raw+next) }()
@@ -263,7 +263,7 @@ func (g *gate) sendFrames(t *testing.T, fields []hpack.HeaderField, body string)
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 	_, _ = io.WriteString(c, http2.ClientPreface)
 	framer := http2.NewFramer(c, c)
 	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)

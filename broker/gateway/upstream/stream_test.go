@@ -92,7 +92,7 @@ func testBrowserGoes(t *testing.T) {
 		_ = res.Body.Close()
 		select {
 		case <-gone:
-		case <-time.After(5 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Fatal("the service was not let go")
 		}
 		if o := g.outcome(t); o.Err == nil || o.Err.Reason != outbound.ReasonGone || o.Status != 200 || o.Bytes != 5 {
@@ -222,7 +222,7 @@ func TestWhatIsLeftOfABodyIsNoRequest(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = c.Close() })
-			_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+			_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 			_, _ = io.WriteString(c, pieces[0])
 			r := bufio.NewReader(c)
 			res, err := http.ReadResponse(r, nil)
