@@ -72,10 +72,10 @@ func TestRetries(t *testing.T) {
 		atMost   time.Duration
 		ok       bool
 	}{
-		"until it works, not before it is asked to": {2, 100 * time.Millisecond, client.Config{}, 3, 200 * time.Millisecond, 2 * time.Second, true},
-		"no further than its patience":              {99, 100 * time.Millisecond, client.Config{Patience: 350 * time.Millisecond}, 4, 100 * time.Millisecond, time.Second, false},
-		"not when asked to wait longer":             {99, time.Minute, client.Config{}, 1, 0, time.Second, false},
-		"not when told to try once":                 {99, time.Millisecond, client.Config{Patience: -1}, 1, 0, time.Second, false},
+		"until it works, not before it is asked to": {2, 100 * time.Millisecond, client.Config{}, 3, 200 * time.Millisecond, 30 * time.Second, true},
+		"no further than its patience":              {99, 100 * time.Millisecond, client.Config{Patience: 350 * time.Millisecond}, 4, 100 * time.Millisecond, 9 * time.Second, false},
+		"not when asked to wait longer":             {99, time.Minute, client.Config{}, 1, 0, 30 * time.Second, false},
+		"not when told to try once":                 {99, time.Millisecond, client.Config{Patience: -1}, 1, 0, 30 * time.Second, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := domain(t, embedded.Config{})

@@ -131,7 +131,7 @@ func TestNextIsNotUsedWithoutABroker(t *testing.T) {
 	t.Parallel()
 	d := domain(t, embedded.Config{})
 	b := start(t, d, "/broker", anywhere, &broker{})
-	c := dial(t, d, client.Config{Addresses: []string{b.mesh.addr()}, Timeout: 300 * time.Millisecond, Patience: -1})
+	c := dial(t, d, client.Config{Addresses: []string{b.mesh.addr()}, Timeout: time.Second, Patience: -1})
 	if _, err := exchange(t, c); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestNextIsNotUsedWithoutABroker(t *testing.T) {
 	b.mesh.full.Store(true) // takes no new connection; those that are there go on
 	follow(t, c, nil)
 	d.Rotate()
-	time.Sleep(700 * time.Millisecond)
+	time.Sleep(1500 * time.Millisecond) // longer than that
 	if _, err := exchange(t, c); err != nil || c.Conn() != former {
 		t.Errorf("call: %v; former in use: %v", err, c.Conn() == former)
 	}

@@ -20,7 +20,7 @@ func TestSilentPeers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, time.Hour)
 	cfg := f.config()
-	cfg.HandshakeTimeout, cfg.Handshakes = 300*time.Millisecond, 50
+	cfg.HandshakeTimeout, cfg.Handshakes = 2*time.Second, 50
 	l := mtls.ListenHTTP(listen(t), cfg)
 	defer l.Close()
 	go greet(l)

@@ -185,24 +185,17 @@ func refuses(rw http.ResponseWriter, _ *http.Request) {
 }
 
 func TestRefusedTokenIsFetchedAnew(t *testing.T) {
-	w := newWorld(t, setup{life: 10 * time.Second}, tokenService("inventory", plain(t, http.HandlerFunc(refuses)), bearer))
-	call := func() {
-		t.Helper()
+	const life = 10 * time.Second
+	w := newWorld(t, setup{life: life}, tokenService("inventory", plain(t, http.HandlerFunc(refuses)), bearer))
+	began := time.Now()
+	eventually(t, "another token is fetched", func() bool {
 		if resp, _ := w.get("/inventory/", nil); resp.StatusCode != http.StatusUnauthorized {
 			t.Errorf("the service's own answer does not come through: %s", resp.Status)
 		}
-	}
-	for range 5 {
-		call()
-	}
-	if n := w.broker.minted.Load(); n != 1 {
-		t.Errorf("a service that refuses every token makes us fetch %d of them at once", n)
-	}
-	time.Sleep(600 * time.Millisecond) // more than a twentieth of the token's life
-	call()
-	call()
-	if n := w.broker.minted.Load(); n != 2 {
-		t.Errorf("%d tokens after the first was refused for a while", n)
+		return w.broker.minted.Load() > 1
+	})
+	if took := time.Since(began); took < life/25 { // a twentieth of what is left of a life that is told in whole seconds
+		t.Errorf("a service that refuses every token makes us fetch another after %v", took)
 	}
 }
 
