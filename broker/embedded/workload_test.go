@@ -63,13 +63,13 @@ func TestX509Source(t *testing.T) {
 
 func TestX509SourceAtHalfLife(t *testing.T) {
 	d := newDomain(t, embedded.Config{SVIDLife: 2 * time.Second})
-	ctx := soon(t)
+	ctx, start := soon(t), time.Now()
 	s, err := workloadapi.NewX509Source(ctx, workloadapi.WithClientOptions(workloadapi.WithAddr(serve(t, d, d.ID("/orders")))))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	start, first := time.Now(), serialOf(t, s)
+	first := serialOf(t, s)
 	if err := s.WaitUntilUpdated(ctx); err != nil {
 		t.Fatal(err)
 	}
