@@ -32,7 +32,7 @@ func speaking() *grpc.Server {
 			return status.Error(codes.FailedPrecondition, "no, 100% no")
 		}
 		if strings.HasSuffix(method, "/Slow") {
-			time.Sleep(3 * headerTimeout)
+			time.Sleep(2 * headerTimeout)
 		}
 		s.SetTrailer(metadata.Pairs("x-sum", "1", "x-leak", password))
 		for {
