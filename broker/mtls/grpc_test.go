@@ -55,7 +55,7 @@ func (c *connections) ended() []time.Duration {
 	return append([]time.Duration(nil), c.lives...)
 }
 
-// TestRotationUnderLoad: SVIDs of 2 to 3 s rotate under calls that never pause. No call fails, and the
+// TestRotationUnderLoad: brief SVIDs rotate under calls that never pause. No call fails, and the
 // connections are replaced.
 func TestRotationUnderLoad(t *testing.T) {
 	t.Parallel()
@@ -63,8 +63,12 @@ func TestRotationUnderLoad(t *testing.T) {
 }
 
 func rotateUnderLoad(t *testing.T) (failures []error) {
-	f := newFixture(t, 2*time.Second)
+	f := newFixture(t, brief)
 	var thumbprints sync.Map
+	seen := func() (n int) {
+		thumbprints.Range(func(any, any) bool { n++; return true })
+		return n
+	}
 	addr, stop := serveGRPC(t, f.config(), grpc.UnaryInterceptor(
 		func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 			p, _ := peer.FromContext(ctx)
@@ -83,12 +87,10 @@ func rotateUnderLoad(t *testing.T) (failures []error) {
 		_, err := client.Check(context.Background(), &healthv1.HealthCheckRequest{})
 		calls.Add(1)
 		return err
-	})
-	seen := 0
-	thumbprints.Range(func(any, any) bool { seen++; return true })
-	t.Logf("%d calls, %d failed, %d client certificates, %d connections replaced", calls.Load(), len(failures), seen, len(conns.ended()))
-	if !testing.Short() && (seen < 3 || len(conns.ended()) < 3) {
-		failures = append(failures, fmt.Errorf("%d client certificates and %d replaced connections: nothing rotated", seen, len(conns.ended())))
+	}, func() bool { return testing.Short() || seen() > 2 && len(conns.ended()) > 2 })
+	t.Logf("%d calls, %d failed, %d client certificates, %d connections replaced", calls.Load(), len(failures), seen(), len(conns.ended()))
+	if !testing.Short() && (seen() < 3 || len(conns.ended()) < 3) {
+		failures = append(failures, fmt.Errorf("%d client certificates and %d replaced connections: nothing rotated", seen(), len(conns.ended())))
 	}
 	if n := value(t, f.registry, "intercom_mtls_connections_expired_total"); n != 0 {
 		failures = append(failures, fmt.Errorf("%v connections lived until notAfter, though nothing held them", n))
@@ -101,7 +103,7 @@ func rotateUnderLoad(t *testing.T) (failures []error) {
 func TestOurOwnShortLife(t *testing.T) {
 	t.Parallel()
 	onSteadyMachine(t, func() []error {
-		short, long := newDomain(t, "short.test", 2*time.Second), newDomain(t, "long.test", time.Hour)
+		short, long := newDomain(t, "short.test", brief), newDomain(t, "long.test", time.Hour)
 		short.Federate(long)
 		long.Federate(short)
 		broker, orders := short.Source(short.ID("/broker")), long.Source(long.ID("/orders"))
@@ -117,7 +119,7 @@ func TestOurOwnShortLife(t *testing.T) {
 		return hammer(t, 2, func() error {
 			_, err := client.Check(context.Background(), &healthv1.HealthCheckRequest{})
 			return err
-		})
+		}, func() bool { return true })
 	})
 }
 
