@@ -126,7 +126,7 @@ func testSilence(t *testing.T) {
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
 	}
-	g := newGate(t, crm(plain(t, silent)), func(cfg *upstream.Config) { cfg.IdleTimeout = 100 * time.Millisecond })
+	g := newGate(t, crm(plain(t, silent)), func(cfg *upstream.Config) { cfg.IdleTimeout = 300 * time.Millisecond })
 	protocols(t, func(t *testing.T, proto string) {
 		res := open(t, g.client(t, proto), "GET", "http://door.test/crm/", nil)
 		if body, err := io.ReadAll(res.Body); err == nil || string(body) != "first" {
@@ -140,10 +140,11 @@ func testSilence(t *testing.T) {
 	const size = 32 << 20 // more than sockets and buffers hold
 	g = newGate(t, crm(plain(t, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.CopyN(w, zeros{}, size)
-	})), func(cfg *upstream.Config) { cfg.IdleTimeout = 500 * time.Millisecond })
+	})), func(cfg *upstream.Config) { cfg.IdleTimeout = 2 * time.Second })
 	protocols(t, func(t *testing.T, proto string) {
+		t.Parallel()
 		res := open(t, g.client(t, proto), "GET", "http://door.test/crm/", nil)
-		<-time.After(time.Second)
+		<-time.After(2500 * time.Millisecond)
 		if n, err := io.Copy(io.Discard, res.Body); n != size || err != nil {
 			t.Errorf("a browser that reads slowly got %d bytes, %v", n, err)
 		}
