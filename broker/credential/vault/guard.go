@@ -27,6 +27,12 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := req.Context().Err(); err != nil {
+		// What stands in front of Vault may end a request whose caller left with an empty 200, which net/http takes in
+		// while it closes the connection.
+		_ = resp.Body.Close()
+		return nil, err
+	}
 	if resp.StatusCode == http.StatusTooManyRequests { // the api's own error for it forgets the header
 		_ = resp.Body.Close()
 		return nil, &limited{after: retryAfter(resp.Header)}
