@@ -143,6 +143,7 @@ func TestRefusalIsFinal(t *testing.T) {
 
 func TestHeldIsRenewedUnused(t *testing.T) {
 	run(t, 5*time.Minute, func(t *testing.T, s *source, c *cache.Cache[string, string]) {
+		s.took = time.Second
 		c.Hold("k")
 		if gaps := c.Missing(); len(gaps) != 1 || gaps[0].Err != nil {
 			t.Errorf("before the first fetch: %+v", gaps)
@@ -216,6 +217,7 @@ func TestRandomWalk(t *testing.T) {
 				}
 			}
 		}
+		synctest.Wait() // for what is due at this very moment
 		if s.twice {
 			t.Error("two flights for one key")
 		}

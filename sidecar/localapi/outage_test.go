@@ -16,7 +16,7 @@ import (
 )
 
 // hasty does not wait long for a broker.
-func hasty() client.Config { return client.Config{Patience: -1, Timeout: 500 * time.Millisecond} }
+func hasty() client.Config { return client.Config{Patience: -1, Timeout: 5 * time.Second} }
 
 func TestBeforeTheFirstList(t *testing.T) {
 	rec := httptest.NewRecorder()

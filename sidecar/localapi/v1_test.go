@@ -103,7 +103,7 @@ func TestLeaseEnds(t *testing.T) {
 		"the hard deadline alone": {nil, in(time.Minute), time.Minute},
 		"neither":                 {nil, nil, 0},
 	} {
-		w := newWorld(t, setup{client: hasty()})
+		w := newWorld(t, setup{})
 		w.broker.change(func(b *smallBroker) {
 			b.edit = func(r *intercomv1.LeaseResponse) {
 				r.Credential.NotAfter, r.Provenance.HardDeadline = test.notAfter, test.hard
