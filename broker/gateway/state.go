@@ -153,7 +153,7 @@ func (p *parts) openSessions(ctx context.Context) error {
 		Store: p.store, Absolute: s.Absolute.Std(), Idle: s.Idle.Std(), Log: p.log(),
 		Orphaned: func(s session.Session) { p.revoke(context.WithoutCancel(ctx), s) },
 	})
-	p.followers = append(p.followers, p.sessions.Run)
+	p.followers = append(p.followers, p.sessions.Run, func(ctx context.Context) error { return p.provider.Watch(ctx, p.sessions.Retry) })
 	return nil
 }
 

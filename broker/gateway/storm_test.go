@@ -156,3 +156,27 @@ func TestStoreFrozen(t *testing.T) {
 	must(t, redis.Resume())
 	eventually(t, "alice is served again", func() bool { return alice.fetch(http.MethodGet, "/orders/1").StatusCode == http.StatusOK })
 }
+
+// TestTheProviderIsBack: who waits since the provider was away does so no longer than it is.
+func TestTheProviderIsBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	soon := providertest.Answer(func(answer map[string]any) { answer["expires_in"] = 1 })
+	w.idp.Break(openid.PathToken, providertest.Times(1, soon))
+	alice := w.person(t, 0)
+	alice.login("alice")
+	<-time.After(1100 * time.Millisecond) // the token's life, as the gateway was told
+	for _, endpoint := range []string{openid.PathToken, openid.PathDiscovery} {
+		w.idp.Break(endpoint, providertest.Status(http.StatusServiceUnavailable, 30*time.Second))
+	}
+	status := func() int { return alice.fetch(http.MethodGet, "/orders/1").StatusCode }
+	if got := status(); got != http.StatusServiceUnavailable {
+		t.Fatalf("with a token that has ended: %d", got)
+	}
+	w.idp.Heal()
+	back := time.Now()
+	eventually(t, "she is served", func() bool { return status() == http.StatusOK })
+	if took := time.Since(back); took > 20*time.Second {
+		t.Errorf("after %v: she has waited for the end of her pause", took)
+	}
+}

@@ -68,6 +68,7 @@ func (p *Provider) Run(ctx context.Context) error {
 		switch {
 		case err == nil && !known:
 			p.cfg.Logger.InfoContext(ctx, "the login provider answers", "issuer", p.cfg.Issuer)
+			p.pulse.began()
 		case err != nil && final(err) && !known:
 			return err
 		case err != nil && ctx.Err() == nil:

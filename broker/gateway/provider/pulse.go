@@ -33,6 +33,31 @@ func (p *Provider) Answers(ctx context.Context) error {
 	return p.pulse.check(ctx)
 }
 
+// lookAgain is how often [Provider.Watch] looks whether the silence is over; look decides whether anything is asked.
+const lookAgain = 200 * time.Millisecond
+
+// Watch calls back whenever the provider is heard again after a silence, or for the first time, until ctx ends. A call that
+// fails makes it ask, and as long as the silence lasts it asks again, whoever else wants to know.
+func (p *Provider) Watch(ctx context.Context, back func()) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.pulse.watch:
+		}
+		for p.pulse.check(ctx) != nil {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(lookAgain):
+			}
+		}
+		if p.pulse.returned() {
+			back()
+		}
+	}
+}
+
 // ask is the question of [Provider.Answers].
 func (p *Provider) ask(ctx context.Context) error {
 	got, err := p.get(ctx, p.metadataURL())
@@ -75,6 +100,9 @@ type pulse struct {
 	failed error     // of the last question; nil where an answer came since
 	asked  time.Time
 	flight chan struct{} // closed when the question under way is answered, or not
+
+	silent bool          // until Watch has heard that it is over
+	watch  chan struct{} // has one when there is something for Watch to see
 }
 
 func newPulse(issuer string, ask func(context.Context) error, now func() time.Time) *pulse {
@@ -82,7 +110,7 @@ func newPulse(issuer string, ask func(context.Context) error, now func() time.Ti
 	if err != nil {
 		u = &url.URL{} // Config.check has said so
 	}
-	return &pulse{host: u.Host, ask: ask, now: now}
+	return &pulse{host: u.Host, ask: ask, now: now, watch: make(chan struct{}, 1)}
 }
 
 // note believes an answer. A call that failed alone is a doubt: it may be the call's own fault, so the next who wants to
@@ -92,7 +120,9 @@ func (p *pulse) note(answered bool) {
 	defer p.mu.Unlock()
 	if p.doubt = !answered; answered {
 		p.heard, p.failed = p.now(), nil
+		return
 	}
+	p.wake()
 }
 
 func (p *pulse) doubted() bool {
@@ -142,5 +172,31 @@ func (p *pulse) question(flight chan<- struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.flight, p.failed, p.asked = nil, err, p.now()
+	p.silent = p.silent || err != nil
 	close(flight)
+}
+
+// wake has Watch look.
+func (p *pulse) wake() {
+	select {
+	case p.watch <- struct{}{}:
+	default:
+	}
+}
+
+// began is for the first answer of one that was away when we began: until then he was silent.
+func (p *pulse) began() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.silent = true
+	p.wake()
+}
+
+// returned reports whether a silence is over, once.
+func (p *pulse) returned() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	was := p.silent
+	p.silent = false
+	return was
 }

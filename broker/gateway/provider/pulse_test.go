@@ -3,6 +3,7 @@ package provider_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -116,6 +117,72 @@ func TestNoCallIntoSilence(t *testing.T) {
 	now.Add(3 * time.Second)
 	if _, _, err := p.Refresh(t.Context(), tokens.Refresh, claims); err != nil {
 		t.Errorf("it is back: %v", err)
+	}
+}
+
+// watch counts how often p comes back.
+func watch(t *testing.T, p *provider.Provider) *atomic.Int32 {
+	t.Helper()
+	var back atomic.Int32
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Watch(ctx, func() { back.Add(1) }) }()
+	t.Cleanup(func() {
+		if stop(); <-ended != nil {
+			t.Error("it ends with an error")
+		}
+	})
+	return &back
+}
+
+// TestWatch: the end of a silence is noticed though nobody asks any more, and told once. A call that fails alone is none:
+// else an endpoint that is out of order would be tried again and again, for the sake of another that answers.
+func TestWatch(t *testing.T) {
+	s, now := server(t, nil), newClock()
+	p := open(t, s, func(c *provider.Config) { c.Now = now.Now })
+	back := watch(t, p)
+	tokens, claims := login(t, s, p)
+	s.Break(openid.PathToken, providertest.Status(503, 0))
+	for range 5 {
+		now.Add(6 * time.Second)
+		if _, _, err := p.Refresh(t.Context(), tokens.Refresh, claims); err == nil {
+			t.Fatal("refreshed")
+		}
+	}
+	s.Break(openid.PathDiscovery, providertest.Status(503, 0))
+	before := asked(s)
+	if _, _, err := p.Refresh(t.Context(), tokens.Refresh, claims); err == nil {
+		t.Fatal("refreshed")
+	}
+	eventually(t, "somebody asks", func() bool { return asked(s) > before })
+	if n := back.Load(); n != 0 {
+		t.Errorf("back %d times while it is silent", n)
+	}
+	s.Heal()
+	now.Add(3 * time.Second)
+	eventually(t, "somebody notices", func() bool { return back.Load() > 0 })
+	if err := p.Answers(t.Context()); err != nil || back.Load() != 1 {
+		t.Errorf("%v, back %d times", err, back.Load())
+	}
+}
+
+// TestWatchTheFirst: who was away at the start is back with his first word, too.
+func TestWatchTheFirst(t *testing.T) {
+	s := server(t, nil)
+	s.Break(openid.PathDiscovery, providertest.Lost())
+	p, err := provider.Open(t.Context(), config(s, func(c *provider.Config) { c.Retry = 20 * time.Millisecond }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := watch(t, p)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-ended })
+	s.Heal()
+	eventually(t, "it is back", func() bool { return back.Load() > 0 })
+	if err := p.Ready(); err != nil {
+		t.Error(err)
 	}
 }
 

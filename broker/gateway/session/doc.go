@@ -48,5 +48,5 @@
 //	refused     the grant ended ([fault.InvalidGrant]): the session ends
 //	unknown     sent, and no whole answer came ([fault.Timeout]): the provider may have rotated the token.
 //	            Served until the access token expires, then tried once more, then the session ends
-//	transient   everything else: kept, tried again after a pause; once expired, Unavailable
+//	transient   everything else: kept, tried again after a pause, which [Manager.Retry] ends; once expired, Unavailable
 package session

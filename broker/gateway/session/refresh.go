@@ -20,8 +20,6 @@ const (
 	lease = 3 * time.Second
 	// lookAgain is how often somebody who waits for another's refresh looks whether it is done.
 	lookAgain = 40 * time.Millisecond
-	// The pause after a transient failure doubles from the one to the other.
-	firstPause, longestPause = time.Second, 30 * time.Second
 )
 
 // flight is one refresh, for all who wait for it.
@@ -29,12 +27,6 @@ type flight struct {
 	done    chan struct{}
 	session Session
 	err     error
-}
-
-// pause is for how long a session's provider is left alone, and how long that was the last time.
-type pause struct {
-	until time.Time
-	last  time.Duration
 }
 
 // Renew begins a refresh that is due and waits for nothing, for requests that need no token: a session that is used
@@ -215,24 +207,12 @@ func (m *Manager) unsure(ctx context.Context, s Session, r Refresher, cause erro
 
 // later is for what did not happen: the provider is down, or asks us to slow down.
 func (m *Manager) later(ctx context.Context, s Session, cause error) (Session, error) {
-	m.mu.Lock()
-	p := m.backoff[s.Hash]
-	p.last = min(max(2*p.last, firstPause), longestPause)
-	p.last = max(p.last, min(fault.From(cause).RetryAfter, longestPause))
-	p.until = m.Now().Add(p.last)
-	m.backoff[s.Hash] = p
-	m.mu.Unlock()
+	wait := m.postpone(s.Hash, cause)
 	m.Log.WarnContext(ctx, "a session's tokens cannot be refreshed now", "error", cause)
 	if m.Now().Before(s.Tokens.Expiry) {
 		return s, nil
 	}
-	return Session{}, providerUnavailable(p.last, cause)
-}
-
-func (m *Manager) forgive(h Hash) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.backoff, h)
+	return Session{}, providerUnavailable(wait, cause)
 }
 
 // keep stores what the provider gave. Until that is done nobody gets it. Who the session is does not

@@ -72,6 +72,71 @@ func testOutcomes(t *testing.T) {
 	})
 }
 
+// TestRetry: after an outage nobody waits for the rest of a pause that has become long, and not all come at once.
+func TestRetry(t *testing.T) {
+	bubble(t, func(w world) {
+		m := w.manager(session.Config{})
+		const users = 200
+		all := make([]session.Session, users)
+		for i := range all {
+			_, all[i] = w.login(m)
+		}
+		dark := func(context.Context, session.Session) (session.Session, error) { return session.Session{}, errDark }
+		tried := func(r session.Refresher) (fresh int) {
+			for _, s := range all {
+				if got, err := m.Fresh(w.Context(), s, r); err == nil && got.Tokens.Generation == 2 {
+					fresh++
+				}
+			}
+			return fresh
+		}
+		w.pass(time.Hour)
+		for range 6 { // 1 s, 2 s, 4 s, 8 s, 16 s, 30 s
+			tried(dark)
+			w.pass(29 * time.Second)
+		}
+		p := &sessiontest.Provider{}
+		if n := tried(p.Refresh); n != 0 {
+			w.Fatalf("%d of %d are refreshed within their pause", n, users)
+		}
+		m.Retry()
+		w.pass(100 * time.Millisecond)
+		if n := tried(p.Refresh); n < 1 || n > 10 {
+			w.Errorf("%d of %d come back at once", n, users)
+		}
+		w.pass(4 * time.Second)
+		if n := tried(p.Refresh); n != users {
+			w.Errorf("%d of %d are refreshed after the last pause", n, users)
+		}
+		if calls, _ := p.Calls(); calls != users {
+			w.Errorf("%d refreshes", calls)
+		}
+	})
+}
+
+// TestRetryForgivesNothing: whose refresh fails once more waits for longer than before.
+func TestRetryForgivesNothing(t *testing.T) {
+	bubble(t, func(w world) {
+		m := w.manager(session.Config{})
+		_, s := w.login(m)
+		p := &failing{errs: []error{errDark, errDark, errDark}}
+		w.pass(time.Hour)
+		wait := func() time.Duration {
+			_, err := m.Fresh(w.Context(), s, p.Refresh)
+			return fault.From(err).RetryAfter
+		}
+		first := wait()
+		m.Retry()
+		if second := wait(); first != time.Second || second != 2*time.Second {
+			w.Errorf("it waits %s, then %s", first, second)
+		}
+		m.Retry()
+		if third := wait(); third != 4*time.Second || len(p.at) != 3 {
+			w.Errorf("it waits %s after %d tries", third, len(p.at))
+		}
+	})
+}
+
 // TestRefreshAhead: on use, past 80 % of the token's life, without making anybody wait; never by itself.
 func TestRefreshAhead(t *testing.T) {
 	bubble(t, func(w world) {
