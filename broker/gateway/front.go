@@ -21,7 +21,8 @@ import (
 func (g *Gateway) handler() http.Handler {
 	own := http.NewServeMux()
 	g.login().Mount(own)
-	g.logout().Mount(own)
+	g.out = g.logout()
+	g.out.Mount(own)
 	if g.parts.own != nil {
 		own.Handle("GET "+g.cfg.prefix()+"/jwks", g.parts.own)
 	}
@@ -135,6 +136,6 @@ func (g *Gateway) logout() *logout.Handler {
 		CheckCSRF: func(r *http.Request, o route.Origin, id session.ID, token string) error {
 			return bff.CheckCSRF(r, o, id, token)
 		},
-		FrontChannel: c.Provider.FrontChannel, Failures: &logout.Failures{}, Log: p.log(),
+		FrontChannel: c.Provider.FrontChannel, Failures: &logout.Failures{}, Leaving: g.draining, Log: p.log(),
 	}
 }

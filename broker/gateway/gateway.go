@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/intercom-broker/intercom/broker/drain"
+	"github.com/intercom-broker/intercom/broker/gateway/logout"
 	"github.com/intercom-broker/intercom/broker/telemetry"
 )
 
@@ -19,6 +20,7 @@ type Gateway struct {
 	cfg   Config
 	parts *parts
 	front http.Handler
+	out   *logout.Handler
 	bound map[string]net.Listener
 	// leaving is closed when the gateway is asked to end, and draining when it takes nobody new: streams and upgraded
 	// connections go then.
@@ -116,7 +118,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	run.Go(func() error { return g.serveAdmin(behind, front) })
 	run.Go(func() error {
 		defer end()
-		return g.serveFront(served)
+		return g.serve(served)
 	})
 	g.parts.log().Info("listening", "id", g.parts.identity.ID().String(), "addresses", g.Addresses())
 	if err := run.Wait(); err != nil && !errors.Is(err, context.Canceled) {

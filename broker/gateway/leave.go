@@ -11,9 +11,9 @@ import (
 
 // A gateway leaves in three steps, so that what stands before it loses no request. For config.drain all is served as
 // ever, while readiness says no and each answer asks its connection to go. Then nobody new is let in, and streams are
-// asked to connect elsewhere. At last what is in flight is waited for, for config.grace. Without the first step a proxy
-// may send a request on a kept connection in the very moment in which it is closed, and only what is safe to repeat
-// would be saved (RFC 9112, section 9.5).
+// asked to connect elsewhere. At last what is in flight is waited for, and what logouts have left to do at the provider,
+// for config.grace. Without the first step a proxy may send a request on a kept connection in the very moment in which it
+// is closed, and only what is safe to repeat would be saved (RFC 9112, section 9.5).
 
 // leave closes leaving when ctx ends, and returns a context that ends the drain later, or with behind: without what it
 // stands on, the gateway has nothing to serve.
@@ -29,6 +29,18 @@ func (g *Gateway) leave(ctx, behind context.Context) context.Context {
 	})
 	context.AfterFunc(late, func() { close(g.draining) })
 	return late
+}
+
+// serve serves browsers until ctx ends, and then, within the grace, what is in flight and what it leaves to do.
+func (g *Gateway) serve(ctx context.Context) error {
+	within, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	context.AfterFunc(ctx, func() { time.AfterFunc(g.cfg.grace(), cancel) })
+	if err := g.serveFront(ctx); err != nil {
+		return err
+	}
+	g.out.Settle(within)
+	return nil
 }
 
 // parting asks connections to go once the gateway leaves: `Connection: close`, which net/http makes a GOAWAY of HTTP/2.

@@ -12,7 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/intercom-broker/intercom/broker/embedded/openid"
 	"github.com/intercom-broker/intercom/broker/gateway"
+	"github.com/intercom-broker/intercom/broker/gateway/bff"
+	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
 	"github.com/intercom-broker/intercom/broker/strict"
 	"github.com/intercom-broker/intercom/deploy/stack"
 )
@@ -67,6 +70,29 @@ func TestLeave(t *testing.T) {
 	}
 	if steps := regexp.MustCompile(`(?s)"leaving: .*"drain":"4s".*"closing: .*"grace":"5s".*"closed"`); !steps.MatchString(log.String()) {
 		t.Errorf("its log does not tell of it:\n%s", log.String())
+	}
+}
+
+// TestLogoutBeforeTheEnd: the refresh token of who has just logged out is not left to its end with the gateway, and nobody waits
+// for the time that a browser has.
+func TestLogoutBeforeTheEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	alice, g := w.person(t, 0), w.gateways[0]
+	alice.login("alice")
+	if res := alice.navigate("/bff/logout?sid=" + bff.PublicID([]byte(alice.session()))); res.StatusCode != http.StatusSeeOther {
+		t.Fatalf("%s", res.Status)
+	}
+	if n := len(w.idp.Calls(openid.PathRevoke)); n != 0 {
+		t.Errorf("taken back %d times before", n)
+	}
+	const slow = 3 * time.Second // an end with HTTP/2 takes one anyway
+	w.idp.Break(openid.PathRevoke, providertest.Slow(slow))
+	began := time.Now()
+	g.stop()
+	must(t, <-g.ended)
+	if n, took := len(w.idp.Calls(openid.PathRevoke)), time.Since(began); n != 1 || took < slow {
+		t.Errorf("taken back %d times, and it ended after %v", n, took)
 	}
 }
 

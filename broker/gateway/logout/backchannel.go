@@ -1,7 +1,6 @@
 package logout
 
 import (
-	"context"
 	"encoding/json"
 	"mime"
 	"net"
@@ -71,23 +70,6 @@ func logoutToken(w http.ResponseWriter, r *http.Request) (string, error) {
 	return tokens[0], nil
 }
 
-// revokeAll takes the refresh tokens back, one after the other, when the provider has its answer.
-func (h *Handler) revokeAll(ctx context.Context, ended []session.Session) {
-	if len(ended) == 0 {
-		return
-	}
-	h.later(ctx, func(ctx context.Context) {
-		for _, s := range ended {
-			if s.Tokens.Refresh.IsZero() {
-				continue
-			}
-			if err := h.Provider.Revoke(ctx, s.Tokens.Refresh); err != nil {
-				h.log().InfoContext(ctx, "a refresh token of an ended session was not taken back", "error", err)
-			}
-		}
-	})
-}
-
 // refuse answers a token that is not good (section 2.8). Who sends many is slowed; a good token never is,
 // since providers send theirs from one address, and once.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request) {
@@ -133,7 +115,7 @@ func (h *Handler) endNamed(w http.ResponseWriter, r *http.Request, o route.Origi
 		return err
 	}
 	h.Forget(w, o)
-	h.revoke(r.Context(), s)
+	h.revokeLater(r.Context(), s)
 	return nil
 }
 

@@ -9,8 +9,8 @@
 // # The order of a logout
 //
 // First the session ends here, on all gateways; then the browser is sent to the provider's end_session endpoint,
-// with the ID token as hint, so that nobody is asked anything; and when it has been there the refresh token is taken
-// back. A provider that does not answer keeps nobody logged in here, but the user is told that they may still
+// with the ID token as hint, so that nobody is asked anything; and when it has been there, or the gateway ends before, the
+// refresh token is taken back. A provider that does not answer keeps nobody logged in here, but the user is told that they may still
 // be logged in there.
 //
 // A logout token is good for the session that it names, or for all of a user's, and for sessions that are being

@@ -2,7 +2,6 @@ package logout
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -46,14 +45,16 @@ type Handler struct {
 	FrontChannel bool
 	// RevokeAfter is how long a browser has to get to the provider before the refresh token is taken back; zero means 10 s.
 	RevokeAfter time.Duration
-	// Later runs what nobody waits for; nil means a goroutine of its own, ten seconds long.
-	Later func(func(context.Context))
+	// Leaving is closed when the gateway ends: no refresh token waits for a browser then. Nil never is.
+	Leaving <-chan struct{}
 	// Log may be nil.
 	Log *slog.Logger
 	// Failures bounds forged logout tokens; nil bounds nothing.
 	Failures *Failures
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+
+	afterwards afterwards
 }
 
 // The reasons for which a logout does not happen: a frame of somebody else's asks for it, nobody does, and a page does it
@@ -171,7 +172,7 @@ func (h *Handler) end(w http.ResponseWriter, r *http.Request, o route.Origin, id
 			return
 		}
 		gone = session.EndOf(s, session.ReasonLogout, h.now())
-		h.revoke(r.Context(), s)
+		h.revokeLater(r.Context(), s)
 	case over && gone.Reason == session.ReasonLogout:
 		gone.Hint = secret.Value{} // its user was led to the provider once; an old cookie is not to read the ID token
 	case !over && fault.KindOf(err) != fault.Unauthenticated:
@@ -189,39 +190,6 @@ func asEnded(err error) (session.Ended, bool) {
 		return session.Ended{}, false
 	}
 	return *e, true
-}
-
-// revokeAfter is many times what a browser takes to get to the provider.
-const revokeAfter = 10 * time.Second
-
-// revoke takes the refresh token back, when the browser has been at the provider. Before that it would take us out of the
-// provider's session (as Keycloak understands it), and we were not told of the end of those at our other origins.
-func (h *Handler) revoke(ctx context.Context, s session.Session) {
-	if s.Tokens.Refresh.IsZero() {
-		return
-	}
-	time.AfterFunc(cmp.Or(h.RevokeAfter, revokeAfter), func() {
-		h.later(ctx, func(ctx context.Context) {
-			if err := h.Provider.Revoke(ctx, s.Tokens.Refresh); err != nil {
-				h.log().WarnContext(ctx, "a refresh token is left to its end at the provider", "error", err)
-			}
-		})
-	})
-}
-
-const laterTimeout = 10 * time.Second
-
-func (h *Handler) later(ctx context.Context, do func(context.Context)) {
-	if h.Later != nil {
-		h.Later(do)
-		return
-	}
-	ctx = context.WithoutCancel(ctx)
-	go func() {
-		ctx, cancel := context.WithTimeout(ctx, laterTimeout)
-		defer cancel()
-		do(ctx)
-	}()
 }
 
 // done leads on: a form or a link is sent to the provider, a script is told where to go.

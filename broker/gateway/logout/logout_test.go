@@ -390,28 +390,51 @@ func answers(t *testing.T) {
 	}
 }
 
-// slowCleanUp: the provider has its answer before anything slow is done.
+// slowCleanUp: the provider has its answer, whatever is to be cleaned up there.
 func slowCleanUp(t *testing.T) {
-	hung := make(chan struct{})
-	w := newWorld(t, func(h *logout.Handler) {
-		h.Later = func(do func(context.Context)) {
-			go func() {
-				<-hung
-				do(context.Background())
-			}()
-		}
-	})
+	w := newWorld(t, nil)
 	b := w.tab(t)
 	s, err := w.Sessions.Get(t.Context(), b.id(t))
 	must(t, err)
+	w.idp.Break(openid.PathRevoke, providertest.Hang())
+	began := time.Now()
 	if res := w.send(t, w.idp.LogoutToken("gateway", s.Subject, s.SID)); res.StatusCode != http.StatusOK || w.alive(t, b.id(t)) {
 		t.Errorf("%d", res.StatusCode)
 	}
-	if n := len(w.idp.Calls("/revoke")); n != 0 {
-		t.Errorf("%d calls before the answer", n)
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("answered after %v", took)
 	}
-	close(hung)
-	eventually(t, "the refresh token is taken back", func() bool { return len(w.idp.Calls("/revoke")) == 1 })
+	eventually(t, "the refresh token is taken back", func() bool { return len(w.idp.Calls(openid.PathRevoke)) == 1 })
+}
+
+// TestTheGatewayEnds: the refresh tokens of those who have just logged out are taken back before, as far as the time goes.
+func TestTheGatewayEnds(t *testing.T) {
+	leaving := make(chan struct{})
+	w := newWorld(t, func(h *logout.Handler) { h.Leaving, h.RevokeAfter = leaving, time.Hour })
+	out := func() {
+		b := w.tab(t)
+		b.Do("POST", "/bff/logout", "", append(script, bff.HeaderCSRF+": "+b.csrf(t))...)
+	}
+	const users = 40
+	for range users {
+		out()
+	}
+	if n := len(w.idp.Calls(openid.PathRevoke)); n != 0 {
+		t.Errorf("%d are taken back before", n)
+	}
+	close(leaving)
+	w.Settle(t.Context())
+	if n := len(w.idp.Calls(openid.PathRevoke)); n != users {
+		t.Errorf("%d of %d are taken back", n, users)
+	}
+	w.idp.Break(openid.PathRevoke, providertest.Hang())
+	out() // one that was in flight
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	if w.Settle(ctx); time.Since(began) > 5*time.Second {
+		t.Errorf("the end waits for a provider that hangs: %v", time.Since(began))
+	}
 }
 
 // bounded: forged tokens are slowed, a good one never is, and a huge one is not read.
