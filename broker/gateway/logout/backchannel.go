@@ -88,6 +88,10 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) frontchannel(w http.ResponseWriter, r *http.Request, o route.Origin) {
 	private(w.Header())
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors "+issuerOrigin(h.Provider.Issuer()))
+	if err := unasked(r); err != nil {
+		fault.WriteProblem(w, err)
+		return
+	}
 	q := r.URL.Query()
 	id, held := session.FindID(r, h.Cookie(o))
 	if q.Get("iss") != h.Provider.Issuer() || q.Get("sid") == "" {

@@ -137,14 +137,12 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request, o route.Origin) {
 // link is the logout of an address. Any site can lead a browser to one, so the address names the session; else the user
 // is asked.
 func (h *Handler) link(w http.ResponseWriter, r *http.Request, o route.Origin) {
-	id, held := session.FindID(r, h.Cookie(o))
-	switch {
-	case hygiene.IsAhead(r):
+	if err := unasked(r); err != nil {
 		private(w.Header())
-		fault.WriteProblem(w, fault.New(fault.InvalidRequest, ReasonAhead, "a logout is not loaded ahead"))
-	case !follows(r):
-		private(w.Header())
-		fault.WriteProblem(w, fault.New(fault.InvalidRequest, ReasonNavigation, "a link to here is followed by a navigation; a script sends POST"))
+		fault.WriteProblem(w, err)
+		return
+	}
+	switch id, held := session.FindID(r, h.Cookie(o)); {
 	case !held:
 		h.done(w, r, o, session.Ended{})
 	case r.URL.Query().Get("sid") != h.PublicName(id):
@@ -154,11 +152,17 @@ func (h *Handler) link(w http.ResponseWriter, r *http.Request, o route.Origin) {
 	}
 }
 
-// follows reports whether a link is followed, and not looked at (HEAD), fetched or put into a page as an image. A browser
-// without Fetch Metadata does not tell.
-func follows(r *http.Request) bool {
+// unasked refuses what nobody asked for who is at the browser: an address that is loaded ahead, looked at (HEAD), fetched, or put
+// into a page as an image, and not followed. A browser without Fetch Metadata does not tell.
+func unasked(r *http.Request) error {
 	mode := r.Header.Get("Sec-Fetch-Mode")
-	return r.Method == http.MethodGet && (mode == "" || mode == "navigate")
+	switch {
+	case hygiene.IsAhead(r):
+		return fault.New(fault.InvalidRequest, ReasonAhead, "a logout is not loaded ahead")
+	case r.Method != http.MethodGet, mode != "" && mode != "navigate":
+		return fault.New(fault.InvalidRequest, ReasonNavigation, "this address is followed by a navigation; a script sends POST to logout")
+	}
+	return nil
 }
 
 // end ends the session here, and leads to the provider.

@@ -251,15 +251,7 @@ func forcedLogout(t *testing.T) {
 			t.Errorf("%s: %d", name, res.StatusCode)
 		}
 	}
-	for name, headers := range map[string][]string{
-		"loaded ahead":            append(navigate, "Sec-Purpose: prefetch"),
-		"ahead, in old Chromes":   append(navigate, "Purpose: prefetch"),
-		"ahead, in old Firefoxes": append(navigate, "X-Moz: prefetch"),
-		"ahead, in old Safaris":   append(navigate, "X-Purpose: preview"),
-		"a prefetch as it was":    {"Purpose: prefetch"},
-		"an image":                {"Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image", "Sec-Fetch-Site: cross-site"},
-		"a fetch":                 script,
-	} {
+	for name, headers := range unasked() {
 		if res := b.Do("GET", "/bff/logout?sid="+w.PublicName(id), "", headers...); res.StatusCode != http.StatusBadRequest || !w.alive(t, id) {
 			t.Errorf("a link of ours, %s: %d", name, res.StatusCode)
 		}
@@ -272,6 +264,19 @@ func forcedLogout(t *testing.T) {
 	}
 	if res := b.Do("GET", "/bff/logout", "", navigate...); res.StatusCode != http.StatusOK {
 		t.Errorf("who is logged out already: %d", res.StatusCode)
+	}
+}
+
+// unasked are the requests that nobody makes who wants to be logged out.
+func unasked() map[string][]string {
+	return map[string][]string{
+		"loaded ahead":            append(navigate, "Sec-Purpose: prefetch"),
+		"ahead, in old Chromes":   append(navigate, "Purpose: prefetch"),
+		"ahead, in old Firefoxes": append(navigate, "X-Moz: prefetch"),
+		"ahead, in old Safaris":   append(navigate, "X-Purpose: preview"),
+		"a prefetch as it was":    {"Purpose: prefetch"},
+		"an image":                {"Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image", "Sec-Fetch-Site: cross-site"},
+		"a fetch":                 script,
 	}
 }
 
@@ -478,6 +483,15 @@ func frames(t *testing.T) {
 		t.Errorf("another session: %d", res.StatusCode)
 	}
 	id := b.id(t)
+	for name, headers := range unasked() {
+		res := b.Do("GET", "/bff/frontchannel-logout?"+url.Values{"iss": {s.Issuer}, "sid": {s.SID}}.Encode(), "", headers...)
+		if res.StatusCode != http.StatusBadRequest || !w.alive(t, id) {
+			t.Errorf("%s: %d", name, res.StatusCode)
+		}
+	}
+	if res := b.Do("HEAD", "/bff/frontchannel-logout?"+url.Values{"iss": {s.Issuer}, "sid": {s.SID}}.Encode(), "", frame...); res.StatusCode != http.StatusBadRequest || !w.alive(t, id) {
+		t.Errorf("a question: %d", res.StatusCode)
+	}
 	res := ask(s.Issuer, s.SID)
 	if policy := res.Header.Get("Content-Security-Policy"); res.StatusCode != http.StatusOK || w.alive(t, id) || res.Header.Get("Cache-Control") != "no-store" || !strings.Contains(policy, "frame-ancestors https://127.0.0.1") {
 		t.Errorf("%d %v", res.StatusCode, res.Header)
