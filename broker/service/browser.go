@@ -2,7 +2,9 @@ package service
 
 import (
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // Browser says how browsers reach a service, and what is asked of them.
@@ -43,6 +45,16 @@ type Require struct {
 	Scopes []string
 	// ACR: the login was of one of these authentication context classes; the first is asked for.
 	ACR []string
+}
+
+// maxACR bounds what is said to the login provider through the browser's address.
+const maxACR = 128
+
+// IsACR reports whether a login can ask for acr: acr_values has spaces between its values (OpenID Connect Core 1.0, section
+// 3.1.2.1).
+func IsACR(acr string) bool {
+	odd := func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
+	return acr != "" && len(acr) <= maxACR && !strings.ContainsFunc(acr, odd)
 }
 
 // Pass says what travels beyond what always does.

@@ -166,10 +166,25 @@ func (e *entry) checkBrowser(n *yaml.Node) error {
 	if r := e.Require; r != nil && r.Login != nil && !*r.Login && len(r.Groups)+len(r.Scopes)+len(r.ACR) > 0 {
 		refuse("require", "require: groups, scopes and acr are of users who have logged in")
 	}
+	errs = append(errs, e.Require.checkACR(strict.Field(n, "require")))
 	if u := e.User; u != nil && e.Inject != nil && u.kind != UserNone {
 		refuse("user", "user: the credential of this service is injected; leave it out, or the service gets two")
 	}
 	return errors.Join(append(errs, e.Pass.check(strict.Field(n, "pass")))...)
+}
+
+// checkACR refuses a level that no login could ask for: nobody could ever reach it.
+func (r *require) checkACR(n *yaml.Node) error {
+	if r == nil {
+		return nil
+	}
+	var errs []error
+	for i, acr := range r.ACR {
+		if !IsACR(acr) {
+			errs = append(errs, strict.At(strict.Field(n, "acr").Content[i], "require: acr: %.64q is no level that a login can ask for: want at most 128 bytes, and no spaces", acr))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (p *pass) check(n *yaml.Node) error {

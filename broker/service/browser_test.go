@@ -80,6 +80,8 @@ func TestBrowserRefusals(t *testing.T) {
 		{"a misspelt method key", `match: { path: /, method: [GET] }`, `did you mean "methods"`},
 		{"require alone", `require: { login: true }`, "reach the service only with a match"},
 		{"groups of nobody", `match: /, require: { login: false, groups: [a] }`, "of users who have logged in"},
+		{"two levels in one", `match: /, require: { acr: [gold, "a b"] }`, `"a b" is no level that a login can ask for`},
+		{"a level without end", `match: /, require: { acr: [` + strings.Repeat("a", 129) + `] }`, "is no level that a login can ask for"},
 		{"two credentials", `match: /, inject: { basic: { credential: a } }, user: mint`, "or the service gets two"},
 		{"no such user token", `match: /, user: id_token`, "want mint, access_token, none"},
 		{"two credentials", `match: /, user: { exchange: { audience: a }, basic: { claim: uid, credential: a } }`, `one of exchange and basic`},

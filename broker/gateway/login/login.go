@@ -14,6 +14,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/gateway/route"
 	"github.com/intercom-broker/intercom/broker/gateway/session"
 	"github.com/intercom-broker/intercom/broker/hygiene"
+	"github.com/intercom-broker/intercom/broker/service"
 )
 
 // Handler is the way in. All fields without a default are required.
@@ -48,6 +49,8 @@ const (
 	ReasonNavigation = "login_not_a_navigation"
 	ReasonBrowser    = "login_other_browser"
 	ReasonUnknown    = "login_unknown"
+	// ReasonLevel: the level that is asked for is none that can be.
+	ReasonLevel = "login_level_invalid"
 	// ReasonAway: there is nobody to log in at.
 	ReasonAway = "provider_unavailable"
 )
@@ -109,7 +112,10 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request, o route.Origin) 
 	}
 	q := r.URL.Query()
 	request := provider.Request{RedirectURI: o.URL + h.prefix() + "/callback", Prompt: q.Get("prompt"), Locales: q.Get("ui_locales")}
-	if acr := q.Get("acr"); acr != "" && len(acr) <= 128 {
+	if acr := q.Get("acr"); acr != "" {
+		if !service.IsACR(acr) { // a login without it would be another than was asked for
+			return "", fault.New(fault.InvalidRequest, ReasonLevel, "acr is no level that a login can ask for")
+		}
 		request.ACR = []string{acr}
 	}
 	to, begun, err := h.Provider.AuthorizationURL(r.Context(), request)

@@ -104,6 +104,30 @@ func (b *tab) session(t *testing.T) (session.Session, error) {
 	return b.w.Sessions.Get(t.Context(), id)
 }
 
+// TestLevelThatCannotBeAsked: who asks for a level gets that or nothing. A login without it would lead back to where it was
+// asked for, and from there to the login again.
+func TestLevelThatCannotBeAsked(t *testing.T) {
+	w := newWorld(t)
+	var log bytes.Buffer
+	w.Log = slog.New(slog.NewTextHandler(&log, nil))
+	for name, acr := range map[string]string{"too long": strings.Repeat("a", 129), "two": "gold silver", "control characters": "gold\n"} {
+		res := w.browser(t).get("/bff/login?" + url.Values{"acr": {acr}}.Encode())
+		if text, err := io.ReadAll(res.Body); err != nil || res.StatusCode != http.StatusBadRequest || !strings.Contains(string(text), login.ReasonLevel) {
+			t.Errorf("%s: %d %s", name, res.StatusCode, text)
+		}
+	}
+	if text := log.String(); strings.Count(text, "reason="+login.ReasonLevel) != 3 || strings.Contains(text, "aaaa") || strings.Contains(text, "silver") {
+		t.Errorf("log: %s", text)
+	}
+	for _, acr := range []string{"gold", "urn:mace:incommon:iap:silver", strings.Repeat("a", 128)} {
+		to, err := url.Parse(w.browser(t).begin(t, url.Values{"acr": {acr}}.Encode()))
+		must(t, err)
+		if got := to.Query().Get("acr_values"); got != acr {
+			t.Errorf("%q is asked for as %q", acr, got)
+		}
+	}
+}
+
 func TestLogin(t *testing.T) {
 	b := newWorld(t).browser(t)
 	res := b.logIn(t, "return_to="+url.QueryEscape("/orders?x=1"))
