@@ -34,7 +34,7 @@ func TestSession(t *testing.T) {
 	}
 }
 
-// TestOwnPaths: an origin that is not ours, and a method that is not the path's.
+// TestOwnPaths: an origin that is not ours, a method that is not the path's, and what no browser may keep.
 func TestOwnPaths(t *testing.T) {
 	w := newWorld(t)
 	b := w.alice(t)
@@ -42,6 +42,9 @@ func TestOwnPaths(t *testing.T) {
 		t.Errorf("%d %v", res.StatusCode, res.Header)
 	}
 	if res := b.fetch(http.MethodGet, "/bff/session", "Origin: https://evil.test"); res.Header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("%v", res.Header)
+	}
+	if res := b.fetch(http.MethodGet, "/bff/session"); res.Header.Get("Cache-Control") != "no-store" { // nobody asks for it with cache: 'no-store'
 		t.Errorf("%v", res.Header)
 	}
 	b.Host = "icom.evil.test"

@@ -9,14 +9,14 @@ let last, asking, alive
 // session says who is logged in: { authenticated, claims, csrf_token, … }.
 export async function session({ fresh = true } = {}) {
   if (!fresh && (last || asking)) return last || asking
-  asking = ask().then(now => learn(now))
+  asking = ask().then(learn)
   asking.catch(() => { asking = undefined })
   return asking
 }
 
 async function ask() {
-  const answer = await window.fetch(at('session'), { credentials: 'include', cache: 'no-store' })
-  if (!answer.ok) throw new Error(`the session cannot be asked for: ${answer.status}`)
+  const answer = await window.fetch(at('session'), { credentials: 'include' })
+  if (!answer.ok) throw new Error(`the session is not known: ${answer.status}`)
   return answer.json()
 }
 
@@ -33,8 +33,7 @@ function learn(now, reason = now.reason, was = alive) {
 
 function toward(path, returnTo) {
   const to = at(path)
-  const own = new URL(returnTo, location)
-  to.searchParams.set('return_to', own.origin === to.origin ? own.pathname + own.search + own.hash : own.href)
+  to.searchParams.set('return_to', new URL(returnTo, location))
   return to
 }
 
@@ -60,7 +59,7 @@ export async function logout({ returnTo = '/' } = {}) {
 // an origin means on pages of others, too.
 export async function fetch(input, init) {
   const here = base.origin === location.origin ? location : base.origin
-  const request = new Request(input instanceof Request ? input : new URL(input, here), init)
+  const request = new Request(input.url ? input : new URL(input, here), init)
   if (new URL(request.url).origin !== base.origin) throw new TypeError(`${request.url} is not at ${base.origin}`)
   return send(request, {}, init?.body instanceof ReadableStream)
 }
@@ -86,7 +85,7 @@ async function send(input, init, once) {
   const safe = ['GET', 'HEAD'].includes(request.method)
   const again = !safe && !once && request.clone()
   let answer = await (safe ? window.fetch(request) : carry(request))
-  if (!safe && answer.status === 403 && (await code(answer)) === 'csrf_failed') {
+  if (!safe && answer.status === 403 && await code(answer) === 'csrf_failed') {
     last = asking = undefined
     if (again) answer = await carry(again)
   }
@@ -150,9 +149,8 @@ function stream(done) {
   if (!alive || away) return done()
   const events = new EventSource(at('events'), { withCredentials: true })
   const end = () => { events.close(); done() }
-  for (const name of ['expiring', 'refreshed']) {
+  for (const name of ['expiring', 'refreshed'])
     events.addEventListener(`session.${name}`, ({ data }) => tell(name, JSON.parse(data)))
-  }
   events.addEventListener('session.ended', async ({ data }) => {
     events.close()
     const now = await ask().catch(() => ({ authenticated: false }))
@@ -164,7 +162,7 @@ function stream(done) {
   events.onerror = async () => {
     await know(true)
     if (!alive) end()
-    else if (events.readyState === EventSource.CLOSED) setTimeout(end, 1000 + 4000 * Math.random())
+    else if (events.readyState === events.CLOSED) setTimeout(end, 1000 + 4000 * Math.random())
   }
   addEventListener('pagehide', end, { once: true })
 }
