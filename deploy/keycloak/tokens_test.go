@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/intercom-broker/intercom/broker/gateway"
+	"github.com/intercom-broker/intercom/broker/gateway/dpop"
 	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
 	"github.com/intercom-broker/intercom/broker/strict"
 	"github.com/intercom-broker/intercom/deploy/stack"
@@ -66,6 +67,7 @@ type between struct {
 	server *httptest.Server
 
 	mu       sync.Mutex
+	mute     bool              // to proofs of possession
 	last     map[string]string // by their names in the answer
 	replaced map[string]string
 }
@@ -78,7 +80,7 @@ func newBetween(t *testing.T, k *stack.KeycloakServer) *between {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: k.Authority.Pool()}}
 	t.Cleanup(transport.CloseIdleConnections)
 	proxy := &httputil.ReverseProxy{
-		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(to); r.Out.Host = r.In.Host },
+		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(to); r.Out.Host = r.In.Host; b.silence(r.Out.Header) },
 		ModifyResponse: b.answered, Transport: transport,
 	}
 	b.server = serve(t, k, proxy.ServeHTTP)
@@ -110,6 +112,21 @@ func (b *between) answered(res *http.Response) error {
 	res.Header.Set("Content-Length", strconv.Itoa(len(text)))
 	res.ContentLength = int64(len(text))
 	return err
+}
+
+// silence takes away what a proxy may that knows no DPoP.
+func (b *between) silence(h http.Header) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.mute {
+		h.Del(dpop.Header)
+	}
+}
+
+func (b *between) setMute(mute bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mute = mute
 }
 
 func (b *between) seen() map[string]string {

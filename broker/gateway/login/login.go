@@ -288,6 +288,10 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error, to s
 		h.Pages.NoLogin(w, r, ReasonAway, h.again(r, to))
 		return
 	}
+	if provider.Misset(err) {
+		h.Pages.Unfit(w, r, e.HTTPStatus(), strings.ToLower(e.Code()))
+		return
+	}
 	h.Pages.Problem(w, r, e.HTTPStatus(), strings.ToLower(e.Code()), h.again(r, to))
 }
 

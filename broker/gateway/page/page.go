@@ -110,6 +110,11 @@ func (p *Pages) Problem(w http.ResponseWriter, r *http.Request, status int, code
 	p.write(w, r, status, "problem.html", map[string]any{"Code": code, "Back": back, "Again": status >= http.StatusInternalServerError})
 }
 
+// Unfit says that nobody can log in as things are set up: another try will not help. code is for who is asked for help.
+func (p *Pages) Unfit(w http.ResponseWriter, r *http.Request, status int, code string) {
+	p.write(w, r, status, "problem.html", map[string]any{"Code": code, "Unfit": true})
+}
+
 // NoLogin says that nobody can log in now, and that who is logged in is not concerned.
 func (p *Pages) NoLogin(w http.ResponseWriter, r *http.Request, code, again string) {
 	p.write(w, r, http.StatusServiceUnavailable, "nologin.html", map[string]any{"Code": code, "Again": again})

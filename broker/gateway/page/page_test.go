@@ -49,6 +49,11 @@ func TestPagesSpeakTwoLanguages(t *testing.T) {
 		t.Errorf("%d\n%s", w.Code, body)
 	}
 	w = httptest.NewRecorder()
+	p.Unfit(w, get("de"), http.StatusInternalServerError, "provider_proof")
+	if body := w.Body.String(); w.Code != http.StatusInternalServerError || !strings.Contains(body, "Ein neuer Versuch hilft nicht") || strings.Contains(body, "<a") || !strings.Contains(body, "provider_proof") {
+		t.Errorf("%d\n%s", w.Code, body)
+	}
+	w = httptest.NewRecorder()
 	p.NoLogin(w, get("de"), "provider_unavailable", "/bff/login?a=1&b=2")
 	if body := w.Body.String(); w.Code != http.StatusServiceUnavailable || !strings.Contains(body, "kann weiterarbeiten") || !strings.Contains(body, `href="/bff/login?a=1&amp;b=2"`) {
 		t.Errorf("%d\n%s", w.Code, body)

@@ -1,11 +1,15 @@
 package provider_test
 
 import (
+	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/intercom-broker/intercom/broker/embedded/openid"
+	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/gateway/dpop"
 	"github.com/intercom-broker/intercom/broker/gateway/provider"
 	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
@@ -52,6 +56,32 @@ func TestPossessionIsNotHalf(t *testing.T) {
 	if _, _, err := p.Redeem(deadline(t), tx, callback); err == nil {
 		t.Error("a token that is bound to nothing is taken")
 	}
+}
+
+// TestUnbound: whoever asks without a proof where one is wanted, or gets nothing bound for one, is told which setting to
+// change, and not that the provider is away.
+func TestUnbound(t *testing.T) {
+	s := providertest.New(t, openid.Config{Clients: []openid.Client{{ID: clientID, Secret: secret.FromString(password), RedirectURIs: []string{callbackURI}, DPoP: true}}})
+	p := open(t, s, nil)
+	redeem := func(want string) {
+		t.Helper()
+		tx, callback := arrive(t, s, p, provider.Request{})
+		_, _, err := p.Redeem(deadline(t), tx, callback)
+		if e := fault.From(err); e.Reason != provider.ReasonProof || !strings.Contains(e.Message, want) || !provider.Misset(err) || provider.Away(err) {
+			t.Errorf("%v", err)
+		}
+	}
+	redeem("set provider.dpop")
+	s.Break(openid.PathToken, providertest.Refuse(http.StatusBadRequest, "invalid_request", "DPoP proof is missing")) // Keycloak's words
+	redeem("set provider.dpop")
+	s.Heal()
+	p = open(t, s, func(c *provider.Config) {
+		c.DPoP, c.Now = true, func() time.Time { return time.Now().Add(-2 * time.Minute) }
+	})
+	redeem("clock")
+	p = open(t, s, func(c *provider.Config) { c.DPoP = true })
+	s.Break(openid.PathToken, providertest.Answer(func(a map[string]any) { a["token_type"] = "Bearer" }))
+	redeem("provider.dpop")
 }
 
 func boundTo(t *testing.T, token secret.Value) string {

@@ -61,11 +61,22 @@ func Away(err error) bool {
 	return false
 }
 
+// Misset reports whether err says that the provider and this gateway are not set up for each other: no other try of the
+// user's helps.
+func Misset(err error) bool {
+	switch fault.From(err).Reason {
+	case ReasonClient, ReasonProof, reasonRefused, ReasonAnswer:
+		return err != nil
+	}
+	return false
+}
+
 // The reasons by which an error tells its outcome.
 const (
 	ReasonEnded   = "PROVIDER_SESSION_ENDED"
 	ReasonUnknown = "PROVIDER_ANSWER_LOST"
 	ReasonClient  = "PROVIDER_REFUSES_CLIENT"
+	reasonRefused = "PROVIDER_REFUSED"
 )
 
 // OutcomeOf returns what an error of [Provider.Refresh] means for the session.
@@ -125,7 +136,7 @@ func (a answer) fault() error {
 	case r.Code == "invalid_client", r.Code == "unauthorized_client": // Keycloak has the second for a wrong secret
 		return fault.New(fault.UnauthorizedClient, ReasonClient, "the login provider does not accept this gateway as its client").Because(r)
 	}
-	return fault.New(fault.Internal, "PROVIDER_REFUSED", "the login provider refused").Because(r)
+	return fault.New(fault.Internal, reasonRefused, "the login provider refused").Because(r)
 }
 
 const maxRetryAfter = 5 * time.Minute

@@ -2,8 +2,11 @@ package provider
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/gateway/dpop"
@@ -51,7 +54,37 @@ func tokenType(key dpop.Key) string {
 	if key.IsZero() {
 		return "Bearer"
 	}
-	return "DPoP"
+	return typeDPoP
+}
+
+// typeDPoP is the type of tokens that are bound to a key (RFC 9449, section 5).
+const typeDPoP = "DPoP"
+
+// ReasonProof is that of tokens that did not come because the provider and this gateway are not at one whether, or how,
+// they are bound to a key.
+const ReasonProof = "PROVIDER_PROOF"
+
+// unproven says which setting a refusal is about that is about a proof of possession, or about there being none.
+func unproven(err error, key dpop.Key) error {
+	refused, ok := errors.AsType[*RefusedError](err)
+	switch {
+	case !ok || !refused.ofProof():
+		return err
+	case key.IsZero():
+		return fault.New(fault.Internal, ReasonProof, "the login provider binds this client's tokens to a key: set provider.dpop").Because(refused)
+	}
+	return fault.New(fault.Internal, ReasonProof, "the login provider does not take our proof of possession: compare its clock and its address with ours").Because(refused)
+}
+
+// ofProof: Keycloak has invalid_request where RFC 9449, section 5, has a code of its own.
+func (e *RefusedError) ofProof() bool {
+	return e.Code == "invalid_dpop_proof" || e.Code == "use_dpop_nonce" || e.Code == "invalid_request" && strings.Contains(e.Description, "DPoP")
+}
+
+// unbound is for a token that anybody could use, where one was asked for that nobody else can.
+func unbound(got string) *fault.Error {
+	return fault.New(fault.InvalidGrant, ReasonProof, "the login provider did not bind the tokens to our key: it knows no DPoP, or something before it takes that field away; see provider.dpop").
+		Because(fmt.Errorf("the token_type is %q", short(got)))
 }
 
 // postWith asks the token endpoint with a proof of the key, and once more with the nonce that the provider wants

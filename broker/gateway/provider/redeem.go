@@ -62,7 +62,7 @@ func (p *Provider) grant(ctx context.Context, r *ready, key dpop.Key, form url.V
 		return nil, Tokens{}, failed(err)
 	}
 	if !got.success() {
-		return nil, Tokens{}, got.fault()
+		return nil, Tokens{}, unproven(got.fault(), key)
 	}
 	answer := &tokenAnswer{}
 	if err := got.decode(answer); err != nil {

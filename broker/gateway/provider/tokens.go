@@ -68,6 +68,8 @@ func (a *tokenAnswer) tokens(asked time.Time, want string) (Tokens, error) {
 	switch {
 	case a.Access == "" || len(a.Access) > maxToken || len(a.Refresh) > maxToken:
 		return Tokens{}, badAnswer(errors.New("no access token, or tokens of absurd size"))
+	case !strings.EqualFold(a.Type, want) && want == typeDPoP:
+		return Tokens{}, unbound(a.Type)
 	case !strings.EqualFold(a.Type, want):
 		return Tokens{}, badAnswer(errors.New("the token_type is not " + want))
 	}
