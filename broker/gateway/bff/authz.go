@@ -36,16 +36,28 @@ func (h *Handler) authz(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	outbound.AbandonBody(w, r)
-	e := *fault.From(err)
+	v.refuseToAsk(*fault.From(err))
+}
+
+// refuseToAsk says so to the proxy. What it reads of that differs: some hand on status, fields and body, to who opens a page
+// a page; some know the status alone.
+func (v *visit) refuseToAsk(e fault.Error) {
+	head := v.w.Header()
 	if e.Kind == fault.Unauthenticated && IsNavigation(v.r) {
-		w.Header().Set(HeaderLogin, v.origin.URL+v.loginFor(err))
+		head.Set(HeaderLogin, v.origin.URL+v.loginFor(&e))
 	}
-	if status := e.HTTPStatus(); status < http.StatusInternalServerError && status != http.StatusUnauthorized || e.Kind == fault.Unsupported {
+	status := e.HTTPStatus()
+	if status < http.StatusInternalServerError && status != http.StatusUnauthorized || e.Kind == fault.Unsupported {
 		e.Kind = fault.Denied
 	}
-	e.WriteHeaders(w.Header())
-	w.Header().Set(HeaderCode, codeOf(&e))
-	h.say(w, v.r, v.origin, problemOf(&e))
+	e.WriteHeaders(head)
+	head.Set(HeaderCode, codeOf(&e))
+	p := problemOf(&e)
+	if v.origin.URL != "" && IsNavigation(v.r) && (status == http.StatusForbidden || status >= http.StatusInternalServerError) {
+		v.Pages.Refused(v.w, v.r, p.Status, p.Code)
+		return
+	}
+	v.say(v.w, v.r, v.origin, p)
 }
 
 // ask judges the request that the proxy speaks of as if it had come here. What we would leave out of a request the proxy

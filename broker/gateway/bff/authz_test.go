@@ -96,6 +96,26 @@ func TestAuthzLeadsToTheLogin(t *testing.T) {
 	}
 }
 
+// TestAuthzShowsPages: a proxy that hands on what it is told shows a page to who opens one, and words to a script.
+func TestAuthzShowsPages(t *testing.T) {
+	w := newWorld(t)
+	w.Trusted = func(*http.Request) bool { return true }
+	alice, nobody := w.alice(t), w.tab(t)
+	at := func(path string) []string {
+		return append(providertest.Navigate(), "Accept-Language: de", "X-Forwarded-Method: GET", "X-Forwarded-Uri: "+path)
+	}
+	got := alice.fetch(http.MethodGet, "/bff/authz", at("/orders/secret")...)
+	if got.StatusCode != http.StatusForbidden || !strings.HasPrefix(got.Header.Get("Content-Type"), "text/html") || !strings.Contains(got.text, "Kein Zugriff") ||
+		!strings.Contains(got.text, "<code>policy_denied</code>") || got.Header.Get(bff.HeaderCode) != "policy_denied" || got.Header.Get("Intercom-Decision") == "" {
+		t.Errorf("%d %v %s", got.StatusCode, got.Header, got.text)
+	}
+	for path, code := range map[string]string{"/orders/1": "login_required", "/what": "route_unknown", "/orders/../own/1": "request_refused"} { // of who is logged in they say nothing
+		if got := nobody.fetch(http.MethodGet, "/bff/authz", at(path)...); got.code() != code {
+			t.Errorf("%s: %d %s", path, got.StatusCode, got.text)
+		}
+	}
+}
+
 // TestAuthzKeepsTheSession: a session that only proxies ask about is kept alive, and ends with the provider's.
 func TestAuthzKeepsTheSession(t *testing.T) {
 	w := newWorld(t, func(c *openid.Config) { c.AccessLife = 2 * time.Second })
