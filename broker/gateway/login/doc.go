@@ -19,6 +19,12 @@
 // Nobody is sent to where nobody is: a navigation gets a page of ours, 503 with Retry-After, and one that asks for
 // nothing to be shown (prompt=none) is led back as it came. [provider.Provider.Answers] knows, mostly without asking.
 //
+// # A second try
+//
+// Who logs out in one tab may have others whose pages ask for a login in that moment. Such a login goes by a session of the
+// provider's that is just ending, and its code is refused, or a logout token has come before it. It is begun once more, by
+// itself, the same and only once; what comes of that is final, and the page that says so starts again by a click.
+//
 // # Where it leads
 //
 // [ReturnTo] decides when a login begins, and what it decided stands in the transaction, not in an address.

@@ -90,10 +90,12 @@ func (h *Handler) begin(w http.ResponseWriter, r *http.Request) {
 		fault.WriteProblem(w, fault.New(fault.InvalidRequest, ReasonNavigation, "a login begins with a navigation: set location to this address"))
 		return
 	}
-	to, err := h.start(w, r, o)
-	switch back := ReturnTo(o, r.URL.Query().Get("return_to"), h.home()); {
+	q := r.URL.Query()
+	back := ReturnTo(o, q.Get("return_to"), h.home())
+	to, err := h.start(w, r, transaction{Transaction: wanted(q), Origin: o.URL, ReturnTo: back}, q.Get("ui_locales"))
+	switch {
 	case err == nil:
-	case provider.Away(err) && r.URL.Query().Get("prompt") == "none":
+	case provider.Away(err) && q.Get("prompt") == "none":
 		to = back // it asks for nothing that is not there already
 	default:
 		h.refuse(w, r, err, back)
@@ -103,27 +105,35 @@ func (h *Handler) begin(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, to, http.StatusFound)
 }
 
-func (h *Handler) start(w http.ResponseWriter, r *http.Request, o route.Origin) (string, error) {
+// wanted is what a query wants of a login.
+func wanted(q url.Values) (tx provider.Transaction) {
+	tx.Prompt = q.Get("prompt")
+	if acr := q.Get("acr"); acr != "" {
+		tx.ACR = []string{acr}
+	}
+	return tx
+}
+
+// start begins a login as t wants it, and returns where the provider is.
+func (h *Handler) start(w http.ResponseWriter, r *http.Request, t transaction, locales string) (string, error) {
 	if err := h.Starts.spend(r, h.now()); err != nil {
 		return "", err
+	}
+	for _, acr := range t.ACR {
+		if !service.IsACR(acr) { // a login without it would be another than was asked for
+			return "", fault.New(fault.InvalidRequest, ReasonLevel, "acr is no level that a login can ask for")
+		}
 	}
 	if err := h.Provider.Answers(r.Context()); err != nil { // there is no way back from where nobody is
 		return "", err
 	}
-	q := r.URL.Query()
-	request := provider.Request{RedirectURI: o.URL + h.prefix() + "/callback", Prompt: q.Get("prompt"), Locales: q.Get("ui_locales")}
-	if acr := q.Get("acr"); acr != "" {
-		if !service.IsACR(acr) { // a login without it would be another than was asked for
-			return "", fault.New(fault.InvalidRequest, ReasonLevel, "acr is no level that a login can ask for")
-		}
-		request.ACR = []string{acr}
-	}
-	to, begun, err := h.Provider.AuthorizationURL(r.Context(), request)
+	to, begun, err := h.Provider.AuthorizationURL(r.Context(), provider.Request{
+		RedirectURI: t.Origin + h.prefix() + "/callback", Prompt: t.Prompt, ACR: t.ACR, MaxAge: t.MaxAge, Locales: locales,
+	})
 	if err != nil {
 		return "", err
 	}
-	browser := h.browser(w, r)
-	t := transaction{Transaction: begun, Browser: digest(browser), Origin: o.URL, ReturnTo: ReturnTo(o, q.Get("return_to"), h.home())}
+	t.Transaction, t.Browser = begun, digest(h.browser(w, r))
 	sealed, err := t.seal()
 	if err != nil {
 		return "", err
@@ -151,6 +161,8 @@ func (h *Handler) end(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err == nil, provider.Silent(err): // nobody is logged in, and that is an answer
 		h.lead(w, r, t.ReturnTo)
+	case curable(err) && !t.Second && !framed(r):
+		h.second(w, r, t, err)
 	default:
 		h.refuse(w, r, err, t.ReturnTo)
 	}

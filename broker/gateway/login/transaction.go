@@ -22,6 +22,8 @@ type transaction struct {
 	Browser [sha256.Size]byte
 	// Origin is where it began, and ReturnTo where it leads.
 	Origin, ReturnTo string
+	// Second is set where the login was begun once more by us: that is done once.
+	Second bool
 }
 
 // kept is a transaction on its way into the store and back.
@@ -33,6 +35,7 @@ type kept struct {
 	Started                time.Time
 	Browser                []byte
 	Origin, ReturnTo       string
+	Second                 bool `json:",omitempty"`
 }
 
 var errSealed = errors.New("login: a transaction that was not sealed for this state")
@@ -65,7 +68,7 @@ func (t transaction) seal() ([]byte, error) {
 	}
 	plain, err := json.Marshal(kept{
 		State: state, Nonce: string(t.Nonce.Reveal()), Verifier: string(t.Verifier.Reveal()), RedirectURI: t.RedirectURI, Prompt: t.Prompt,
-		ACR: t.ACR, MaxAge: t.MaxAge, Started: t.Started, Browser: t.Browser[:], Origin: t.Origin, ReturnTo: t.ReturnTo,
+		ACR: t.ACR, MaxAge: t.MaxAge, Started: t.Started, Browser: t.Browser[:], Origin: t.Origin, ReturnTo: t.ReturnTo, Second: t.Second,
 	})
 	if err != nil {
 		return nil, err
@@ -91,7 +94,7 @@ func open(state string, sealed []byte) (t transaction, err error) {
 		State: secret.FromString(k.State), Nonce: secret.FromString(k.Nonce), Verifier: secret.FromString(k.Verifier),
 		RedirectURI: k.RedirectURI, Prompt: k.Prompt, ACR: k.ACR, MaxAge: k.MaxAge, Started: k.Started,
 	}
-	t.Browser, t.Origin, t.ReturnTo = [sha256.Size]byte(k.Browser), k.Origin, k.ReturnTo
+	t.Browser, t.Origin, t.ReturnTo, t.Second = [sha256.Size]byte(k.Browser), k.Origin, k.ReturnTo, k.Second
 	return t, nil
 }
 

@@ -13,6 +13,7 @@ const (
 	ReasonState    = "LOGIN_STATE"    // not the transaction's
 	ReasonIssuer   = "LOGIN_ISSUER"   // from another provider (mix-up)
 	ReasonCallback = "LOGIN_CALLBACK" // malformed
+	ReasonOutdated = "LOGIN_OUTDATED" // too late, or of a session that has just ended
 	ReasonDenied   = "LOGIN_DENIED"   // the user or the provider said no
 )
 
@@ -30,6 +31,10 @@ func Silent(err error) bool {
 	}
 	return false
 }
+
+// Outdated reports whether err says that the answer came too late, or out of a session of the provider's that has just ended.
+// The same login, begun once more, may end well.
+func Outdated(err error) bool { return fault.From(err).Reason == ReasonOutdated }
 
 // code returns the code of an answer that is the transaction's and the provider's.
 func (r *ready) code(tx Transaction, callback url.Values) (string, error) {
@@ -68,6 +73,11 @@ func refusedLogin(code, description string) error {
 	case "unmet_authentication_requirements": // OpenID Connect Core Error Code unmet_authentication_requirements 1.0
 		return fault.New(fault.Denied, ReasonLevel, "the login does not reach the level that is needed").Because(cause)
 	case "temporarily_unavailable", "server_error":
+		// Keycloak's words for a login page that was open for too long, by a user who is logged in; "it is ideal to retry
+		// authentication immediately" (Securing applications, OpenID Connect layers).
+		if description == "authentication_expired" {
+			return badCallback(ReasonOutdated, "the login took too long").Because(cause)
+		}
 		return unavailable(cause)
 	}
 	return badCallback(ReasonCallback, "the login provider refused the login").Because(cause)

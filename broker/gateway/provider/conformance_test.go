@@ -96,7 +96,7 @@ func testChallenge(t *testing.T) {
 	tx, callback := arrive(t, s, p, provider.Request{})
 	_, other := start(t, p, provider.Request{})
 	tx.Verifier = other.Verifier
-	if _, _, err := p.Redeem(t.Context(), tx, callback); fault.From(err).Reason != provider.ReasonCallback {
+	if _, _, err := p.Redeem(t.Context(), tx, callback); !provider.Outdated(err) {
 		t.Errorf("with another verifier: %v", err)
 	}
 }

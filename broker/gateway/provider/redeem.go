@@ -49,7 +49,7 @@ func (p *Provider) Redeem(ctx context.Context, tx Transaction, callback url.Valu
 // failed.
 func notThisLogin(err error) error {
 	if e := fault.From(err); e.Reason == ReasonEnded {
-		return badCallback(ReasonCallback, "the login took too long, or was answered twice").Because(err)
+		return badCallback(ReasonOutdated, "the login took too long, or the login provider's session ended meanwhile").Because(err)
 	}
 	return err
 }

@@ -14,6 +14,7 @@ func Run(t *testing.T, d Driver) {
 		t.Run("services", w.services)
 		t.Run("prompts", w.prompts)
 		t.Run("stolen answers", w.stolen)
+		t.Run("overtaken by a logout", w.overtaken)
 		t.Run("logout", w.logout)
 		t.Run("logout at the provider", w.endedThere)
 		t.Run("two origins", w.twoOrigins)
