@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
 
@@ -79,8 +80,8 @@ func TestSiblingIsRefused(t *testing.T) {
 	}
 }
 
-// TestLinkInAMail: who is logged in sees the page and no login, and the very place in it; who is not sees one login and
-// then the page.
+// TestLinkInAMail: who is logged in sees the page and no login, and the very place in it, also who is it at the provider alone;
+// who is not sees one login and then the page.
 func TestLinkInAMail(t *testing.T) {
 	t.Parallel()
 	for _, provider := range []string{id, foreignID} {
@@ -96,6 +97,14 @@ func TestLinkInAMail(t *testing.T) {
 		alice.open(letter)
 		alice.click("#go")
 		alice.until("the page at once, and the place in it", deep+` && location.hash == '#part'`)
+		alice.do("forget the session here", network.DeleteCookies("__Host-Http-ic").WithURL(w.Origin()))
+		alice.open(letter)
+		alice.click("#go")
+		alice.until("the page after a login that asks nothing, and the place in it", deep+` && location.hash == '#part'`)
+		if n := alice.askedFor("/authorize") - before; n != 1 {
+			t.Errorf("%s was asked %d times", provider, n)
+		}
+		before++
 		alice.do("turn scripts off", emulation.SetScriptExecutionDisabled(true))
 		alice.open(letter)
 		alice.do("click", chromedp.Click("#go", chromedp.ByQuery))
@@ -103,7 +112,7 @@ func TestLinkInAMail(t *testing.T) {
 		if n := alice.askedFor("/authorize") - before; n != 0 {
 			t.Errorf("%s was asked %d times", provider, n)
 		}
-		if n := w.service.called("GET", "/deep/page"); n != 3 {
+		if n := w.service.called("GET", "/deep/page"); n != 4 {
 			t.Errorf("the page was served %d times", n)
 		}
 	}
