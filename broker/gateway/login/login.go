@@ -148,6 +148,10 @@ func (h *Handler) end(w http.ResponseWriter, r *http.Request) {
 		fault.WriteProblem(w, fault.New(fault.NotFound, "origin_unknown", "this host is none of ours"))
 		return
 	}
+	if r.Method != http.MethodGet || hygiene.IsAhead(r) { // it would spend the answer
+		fault.WriteProblem(w, fault.New(fault.InvalidRequest, ReasonNavigation, "a login ends with a navigation"))
+		return
+	}
 	query := r.URL.Query()
 	t, err := h.take(r, o, query)
 	if fault.From(err).Reason == ReasonUnknown && h.alive(r, o) {

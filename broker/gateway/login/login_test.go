@@ -361,11 +361,24 @@ func loginCSRF(t *testing.T, w *world) {
 			t.Errorf("%s: %d", ahead, res.StatusCode)
 		}
 	}
+	back := b.Login(b.begin(t, ""), "alice")
+	for _, ahead := range []string{"Sec-Purpose: prefetch", "Purpose: prefetch"} {
+		if res := b.get("/bff/callback?"+back.Encode(), ahead); res.StatusCode != http.StatusBadRequest || b.Cookies["__Host-Http-ic"] != nil {
+			t.Errorf("an answer, %s: %d", ahead, res.StatusCode)
+		}
+	}
+	if res := b.Do("HEAD", "/bff/callback?"+back.Encode(), "", providertest.Navigate()...); res.StatusCode != http.StatusBadRequest || b.Cookies["__Host-Http-ic"] != nil {
+		t.Errorf("a question about an answer: %d", res.StatusCode)
+	}
+	if res := b.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusSeeOther {
+		t.Errorf("the answer itself: %d", res.StatusCode)
+	}
+	b = w.browser(t)
 	if res := b.Do("HEAD", "/bff/login", "", providertest.Navigate()...); res.StatusCode != http.StatusBadRequest || len(b.Cookies) > 0 {
 		t.Errorf("a question about it: %d", res.StatusCode)
 	}
 
-	back := b.Login(b.begin(t, ""), "alice")
+	back = b.Login(b.begin(t, ""), "alice")
 	b.Cookies = map[string]*http.Cookie{}
 	if res := b.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusBadRequest || len(b.Cookies) > 0 {
 		t.Errorf("without the cookie: %d", res.StatusCode)
