@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/intercom-broker/intercom/broker/fault"
@@ -119,7 +120,12 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request, o route.Origin) {
 	h.Share(w.Header(), r, o) // refusals too
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	id, held := session.FindID(r, h.Cookie(o))
-	if !held {
+	switch {
+	case !held && foreign(r) && navigates(r):
+		private(w.Header())
+		http.Redirect(w, r, h.prefix()+"/logout", http.StatusSeeOther)
+		return
+	case !held:
 		h.done(w, r, o, session.Ended{})
 		return
 	}
@@ -143,6 +149,8 @@ func (h *Handler) link(w http.ResponseWriter, r *http.Request, o route.Origin) {
 		return
 	}
 	switch id, held := session.FindID(r, h.Cookie(o)); {
+	case !held && foreign(r):
+		h.Pages.Again(w, r)
 	case !held:
 		h.done(w, r, o, session.Ended{})
 	case r.URL.Query().Get("sid") != h.PublicName(id):
@@ -150,6 +158,19 @@ func (h *Handler) link(w http.ResponseWriter, r *http.Request, o route.Origin) {
 	default:
 		h.end(w, r, o, id)
 	}
+}
+
+// foreign reports whether another site has led the browser here. A Strict cookie does not come along then, so nobody can say who
+// is logged in: the browser is to ask once more, from here.
+func foreign(r *http.Request) bool { return r.Header.Get("Sec-Fetch-Site") == "cross-site" }
+
+// navigates reports whether the browser is about to show the answer. One without Fetch Metadata follows links, and says of
+// its forms that it would like a page.
+func navigates(r *http.Request) bool {
+	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" {
+		return mode == "navigate"
+	}
+	return r.Method == http.MethodGet || strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
 // unasked refuses what nobody asked for who is at the browser: an address that is loaded ahead, looked at (HEAD), fetched, or put
@@ -208,7 +229,7 @@ func (h *Handler) done(w http.ResponseWriter, r *http.Request, o route.Origin, g
 	}
 	private(w.Header())
 	switch {
-	case r.Header.Get("Sec-Fetch-Mode") != "navigate":
+	case !navigates(r):
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(answer{LogoutURL: to, ProviderSession: alive(err)})
 	case to != "":

@@ -77,7 +77,8 @@ func TestSecondLoginEndsNothing(t *testing.T) {
 	}
 }
 
-// TestLogoutLinkOfAnEarlierSession asks, in a page that no other site can frame, and does what is said.
+// TestLogoutLinkOfAnEarlierSession asks, in a page that no other site can frame, and does what is said. A link and a form of
+// another site's ask too, and do not say that she is logged out.
 func TestLogoutLinkOfAnEarlierSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{})
@@ -86,6 +87,14 @@ func TestLogoutLinkOfAnEarlierSession(t *testing.T) {
 	alice.open(w.Origin() + "/bff/logout?sid=earlier")
 	alice.click("a.act + a.act")
 	alice.is("alice")
+	out := w.Origin() + "/bff/logout"
+	other := w.pages.put(mail, "/out", `<a id="go" href="`+out+`">go</a><form method="post" action="`+out+`"><button id="post">go</button></form>`)
+	for _, way := range []string{"#go", "#post"} {
+		alice.open(other)
+		alice.click(way)
+		alice.click("a.act + a.act")
+		alice.is("alice")
+	}
 	alice.open(w.Origin() + "/bff/logout?sid=earlier")
 	alice.click("a.act")
 	alice.is("nobody")
