@@ -41,7 +41,7 @@ func (h *Handler) told(w http.ResponseWriter, r *http.Request) error {
 	}
 	l, err := h.Provider.VerifyLogoutToken(r.Context(), raw)
 	if fault.From(err).Reason == provider.ReasonReplayed {
-		return nil
+		return h.Sessions.Settle(r.Context()) // the first time may have failed
 	} else if err != nil {
 		return err
 	}

@@ -267,46 +267,6 @@ func forcedLogout(t *testing.T) {
 	}
 }
 
-// TestFromAnotherSite: a Strict cookie does not come along from there, so nobody is told that he is logged out before he is asked
-// for from here.
-func TestFromAnotherSite(t *testing.T) {
-	w := newWorld(t, nil)
-	b := w.tab(t)
-	id, cookie := b.id(t), b.Cookies["__Host-Http-ic"]
-	delete(b.Cookies, "__Host-Http-ic")
-	foreign := []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Sec-Fetch-Site: cross-site", "Origin: https://evil.test"}
-	res := b.Do("POST", "/bff/logout", "a=b", foreign...)
-	if res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/bff/logout" {
-		t.Fatalf("a form: %d to %q", res.StatusCode, res.Header.Get("Location"))
-	}
-	res = b.Do("GET", res.Header.Get("Location"), "", foreign[:3]...)
-	text, err := io.ReadAll(res.Body)
-	if must(t, err); res.StatusCode != http.StatusOK || !strings.Contains(string(text), "One moment") || strings.Contains(string(text), "signed out") {
-		t.Errorf("a link: %d %s", res.StatusCode, text)
-	}
-	b.Cookies["__Host-Http-ic"] = cookie
-	if res := b.Do("GET", "/bff/logout", "", navigate...); res.StatusCode != http.StatusForbidden || !w.alive(t, id) {
-		t.Errorf("once more, from here: %d", res.StatusCode)
-	}
-}
-
-// TestWithoutFetchMetadata: a browser that does not say what it does is led on where it navigates, as far as can be seen.
-func TestWithoutFetchMetadata(t *testing.T) {
-	w := newWorld(t, nil)
-	b := w.tab(t)
-	if res := b.Do("GET", "/bff/logout?sid="+w.PublicName(b.id(t)), ""); res.StatusCode != http.StatusSeeOther {
-		t.Errorf("a link: %d %v", res.StatusCode, res.Header)
-	}
-	b = w.tab(t)
-	if res := b.Do("POST", "/bff/logout", "csrf_token="+b.csrf(t), "Accept: text/html,*/*;q=0.8"); res.StatusCode != http.StatusSeeOther {
-		t.Errorf("a form: %d %v", res.StatusCode, res.Header)
-	}
-	b = w.tab(t)
-	if res := b.Do("POST", "/bff/logout", "", "Accept: */*", bff.HeaderCSRF+": "+b.csrf(t)); res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "application/json" {
-		t.Errorf("a script: %d %v", res.StatusCode, res.Header)
-	}
-}
-
 // unasked are the requests that nobody makes who wants to be logged out.
 func unasked() map[string][]string {
 	return map[string][]string{
@@ -450,36 +410,6 @@ func slowCleanUp(t *testing.T) {
 		t.Errorf("answered after %v", took)
 	}
 	eventually(t, "the refresh token is taken back", func() bool { return len(w.idp.Calls(openid.PathRevoke)) == 1 })
-}
-
-// TestTheGatewayEnds: the refresh tokens of those who have just logged out are taken back before, as far as the time goes.
-func TestTheGatewayEnds(t *testing.T) {
-	leaving := make(chan struct{})
-	w := newWorld(t, func(h *logout.Handler) { h.Leaving, h.RevokeAfter = leaving, time.Hour })
-	out := func() {
-		b := w.tab(t)
-		b.Do("POST", "/bff/logout", "", append(script, bff.HeaderCSRF+": "+b.csrf(t))...)
-	}
-	const users = 40
-	for range users {
-		out()
-	}
-	if n := len(w.idp.Calls(openid.PathRevoke)); n != 0 {
-		t.Errorf("%d are taken back before", n)
-	}
-	close(leaving)
-	w.Settle(t.Context())
-	if n := len(w.idp.Calls(openid.PathRevoke)); n != users {
-		t.Errorf("%d of %d are taken back", n, users)
-	}
-	w.idp.Break(openid.PathRevoke, providertest.Hang())
-	out() // one that was in flight
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	began := time.Now()
-	if w.Settle(ctx); time.Since(began) > 5*time.Second {
-		t.Errorf("the end waits for a provider that hangs: %v", time.Since(began))
-	}
 }
 
 // bounded: forged tokens are slowed, a good one never is, and a huge one is not read.

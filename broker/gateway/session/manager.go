@@ -259,5 +259,8 @@ func (m *Manager) Logout(ctx context.Context, l Logout) ([]Session, error) {
 	return sessions, nil
 }
 
+// Settle stores what [Manager.Logout] and [Manager.End] could not, and fails where that is still so.
+func (m *Manager) Settle(ctx context.Context) error { return m.pending.settle(ctx, m) }
+
 // List returns the living sessions that an operator asks for.
 func (m *Manager) List(ctx context.Context, q Query) ([]Session, error) { return m.Store.List(ctx, q) }
