@@ -23,7 +23,7 @@ type load struct {
 	answers map[string]int
 }
 
-// begin lets n clients call as alice, every second one over HTTP/1.1, and four listen to event streams.
+// begin lets n clients call as alice, every second one over HTTP/1.1, and some listen to event streams.
 func begin(t *testing.T, alice *person, n int) *load {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
@@ -36,7 +36,7 @@ func begin(t *testing.T, alice *person, n int) *load {
 		}
 		l.over.Go(func() { l.call(ctx, transport, alice.w.Origin()+"/orders/1", headers) })
 	}
-	for range 4 {
+	for range listeners {
 		transport := alice.w.through(t, alice.at)
 		l.over.Go(func() { l.listen(ctx, transport, alice.w.Origin()+"/orders/stream", headers) })
 	}

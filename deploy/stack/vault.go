@@ -209,7 +209,8 @@ func newHTTPClient(caFile string) (*http.Client, error) {
 			return nil, fmt.Errorf("stack: %s holds no certificate", caFile)
 		}
 	}
-	return &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{TLSClientConfig: config}}, nil
+	// A Keycloak that makes the keys of several realms at once, on a machine that is busy, has been seen to take half a minute.
+	return &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{TLSClientConfig: config}}, nil
 }
 
 // poll calls f every 50 ms until it returns nil, at most for as long as d.
