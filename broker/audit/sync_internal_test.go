@@ -63,9 +63,14 @@ func TestIntervalMeansSoon(t *testing.T) {
 	if err := l.Record(context.Background(), event()); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(30 * time.Second); fsyncs(t, r) == before; time.Sleep(time.Millisecond) {
+	await(t, "an fsync follows", func() bool { return fsyncs(t, r) > before })
+}
+
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("no fsync followed")
+			t.Fatalf("not so: %s", what)
 		}
 	}
 }
@@ -73,8 +78,8 @@ func TestIntervalMeansSoon(t *testing.T) {
 // While something is older than it may be, nobody is told that more is recorded.
 func TestASlowDiskHoldsWritersBack(t *testing.T) {
 	l := openInternal(t, Config{CheckpointEvery: time.Hour})
-	time.Sleep(lag) // for the syncer to have seen to what Open wrote
-	l.files.Lock()  // an fsync that does not end
+	await(t, "the syncer has seen to what Open wrote", func() bool { return l.dirty.Load() == 0 })
+	l.files.Lock() // an fsync that does not end
 	l.dirty.Store(1)
 	for l.behind() <= lag {
 		time.Sleep(time.Millisecond)
@@ -90,9 +95,7 @@ func TestASlowDiskHoldsWritersBack(t *testing.T) {
 	if err := <-returned; err != nil {
 		t.Error(err)
 	}
-	if l.behind() > lag {
-		t.Errorf("%v behind after a write", l.behind())
-	}
+	await(t, "a write is on the disk", func() bool { return l.behind() <= lag })
 }
 
 // After an fsync that failed nobody knows what is on the disk.
