@@ -2,7 +2,6 @@ package egress_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -144,20 +143,17 @@ func TestCallerGoes(t *testing.T) {
 
 		ctx, leave := context.WithCancel(t.Context())
 		req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "https://crm/mute", nil)
-		client, answered := d.client(t, proto), make(chan error, 1)
+		client, left := d.client(t, proto), make(chan struct{})
 		go func() {
-			res, err := client.Do(req)
-			if err == nil {
+			defer close(left)
+			if res, err := client.Do(req); err == nil { // net/http may take in the door's last word while it hangs up
 				_ = res.Body.Close()
 			}
-			answered <- err
 		}()
 		awaits(t, asked, "the mute upstream was not asked")
 		leave()
-		if err := <-answered; !errors.Is(err, context.Canceled) {
-			t.Errorf("a mute upstream answered: %v", err)
-		}
 		awaits(t, gone, "the mute upstream was not let go")
+		awaits(t, left, "the caller does not leave")
 		if e := d.journal.last(t); e.Result != "canceled" {
 			t.Errorf("recorded as %+v", e)
 		}

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/intercom-broker/intercom/broker/embedded/openid"
+	"github.com/intercom-broker/intercom/broker/gateway"
 	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
+	"github.com/intercom-broker/intercom/broker/strict"
 	"github.com/intercom-broker/intercom/deploy/stack"
 )
 
@@ -72,7 +74,7 @@ func TestBackchannelLogout(t *testing.T) {
 // TestStreamsAreAskedToGo: a gateway that ends lets its streams go at once, and not after the grace.
 func TestStreamsAreAskedToGo(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, options{})
+	w := newWorld(t, options{change: func(c *gateway.Config) { c.Grace = strict.Duration(5 * time.Minute) }})
 	alice := w.person(t, 0)
 	alice.login("alice")
 	streams := []*stream{alice.stream("/orders/stream"), alice.stream("/bff/events")}
