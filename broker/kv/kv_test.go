@@ -13,6 +13,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/kv"
 	"github.com/intercom-broker/intercom/broker/secret"
+	"github.com/intercom-broker/intercom/broker/strict"
 	"github.com/intercom-broker/intercom/deploy/stack"
 )
 
@@ -148,7 +149,8 @@ func answers(t *testing.T, c *kv.Client) {
 // TestAQuietConnectionIsKept waits for longer than the silence that counts as an end: the pings keep it.
 func TestAQuietConnectionIsKept(t *testing.T) {
 	var lost atomic.Int32
-	client, err := kv.Open(kv.Config{Addresses: []string{stack.Redis(t).Addr}}, kv.Options{Track: "ic:s:", Changed: func(keys []string) {
+	const silence = 4 * time.Second // of which a machine that stands still has half
+	client, err := kv.Open(kv.Config{Addresses: []string{stack.Redis(t).Addr}, Silence: strict.Duration(silence)}, kv.Options{Track: "ic:s:", Changed: func(keys []string) {
 		if keys == nil {
 			lost.Add(1)
 		}
@@ -157,7 +159,7 @@ func TestAQuietConnectionIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	<-time.After(3 * time.Second)
+	<-time.After(silence + time.Second)
 	if n := lost.Load(); n != 0 {
 		t.Errorf("given up %d times while it was well", n)
 	}
