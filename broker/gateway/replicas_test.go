@@ -32,7 +32,7 @@ func (p *person) loggedOut() bool {
 // TestReplicas: a login may begin at one gateway, end at another and be over by a third.
 func TestReplicas(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, options{replicas: 3, redis: stack.StartRedis(t, stack.RedisOptions{})})
+	w := newWorld(t, options{replicas: 3, redis: stack.StartRedis(t, stack.RedisOptions{}), change: unhurried})
 	alice := w.person(t, 0)
 	begun := alice.navigate("/bff/login")
 	back := alice.idp.Login(begun.Header.Get("Location"), "alice")

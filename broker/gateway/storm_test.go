@@ -16,10 +16,15 @@ import (
 	"github.com/intercom-broker/intercom/deploy/stack"
 )
 
+// unhurried gives a Redis its time that shares the machine with three gateways and all who call them at once.
+func unhurried(c *gateway.Config) {
+	c.Sessions.Redis.Silence, c.Sessions.Redis.Timeout = strict.Duration(20*time.Second), strict.Duration(20*time.Second)
+}
+
 // TestOneRefresh: 200 requests at once over three gateways, with a session whose access token has just expired, are
 // 200 answers and one refresh. The provider rotates, and would end the session at a second one.
 func TestOneRefresh(t *testing.T) {
-	w := newWorld(t, options{replicas: 3, redis: stack.StartRedis(t, stack.RedisOptions{})})
+	w := newWorld(t, options{replicas: 3, redis: stack.StartRedis(t, stack.RedisOptions{}), change: unhurried})
 	soon := providertest.Answer(func(answer map[string]any) { answer["expires_in"] = 1 })
 	w.idp.Break(openid.PathToken, providertest.Times(1, soon))
 	alice := w.person(t, 0)
@@ -54,7 +59,7 @@ func TestOneRefresh(t *testing.T) {
 // TestBackchannelLogout: the end of a session at the provider is the end of it at every gateway, of its streams too.
 func TestBackchannelLogout(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, options{replicas: 3, redis: stack.StartRedis(t, stack.RedisOptions{})})
+	w := newWorld(t, options{replicas: 3, redis: stack.StartRedis(t, stack.RedisOptions{}), change: unhurried})
 	alice := w.person(t, 0)
 	alice.login("alice")
 	streams := []*stream{alice.at(0).stream("/orders/stream"), alice.at(1).stream("/orders/stream"), alice.at(2).stream("/bff/events")}
