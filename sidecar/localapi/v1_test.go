@@ -115,7 +115,7 @@ func TestLeaseEnds(t *testing.T) {
 		}
 		must(t, json.Unmarshal([]byte(body), &got))
 		if left := time.Until(got.NotAfter); test.want > 0 && (left < test.want-10*time.Second || left > test.want) {
-			t.Errorf("%s: ends in %v, want %v", name, left, test.want)
+			t.Errorf("%s: ends in %v, want %v: %s", name, left, test.want, body)
 		} else if test.want == 0 && resp.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("%s: %s %s", name, resp.Status, body)
 		}
