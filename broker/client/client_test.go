@@ -136,11 +136,16 @@ func TestSlowBroker(t *testing.T) {
 func TestCallerGoesAway(t *testing.T) {
 	t.Parallel()
 	d := domain(t, embedded.Config{})
-	b := start(t, d, "/broker", anywhere, &broker{exchange: func(ctx context.Context, _ int64) error {
-		<-ctx.Done()
+	b := start(t, d, "/broker", anywhere, &broker{exchange: func(ctx context.Context, n int64) error {
+		if n > 1 {
+			<-ctx.Done()
+		}
 		return ctx.Err()
 	}})
 	c := dial(t, d, client.Config{Addresses: []string{b.mesh.addr()}})
+	if _, err := exchange(t, c); err != nil { // so that it is connected, however slow the machine
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	if _, err := c.Exchange(ctx, &intercomv1.ExchangeRequest{}); !errors.Is(err, fault.Timeout) {

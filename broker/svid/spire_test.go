@@ -65,14 +65,14 @@ func TestRealSPIRE(t *testing.T) {
 
 	first := serialOf(t, s)
 	began := time.Now()
-	for serialOf(t, s) == first && time.Since(began) < 30*time.Second {
+	for serialOf(t, s) == first && time.Since(began) < time.Minute {
 		select {
 		case <-s.Updated():
 		case <-time.After(time.Second):
 		}
 	}
 	if serialOf(t, s) == first {
-		t.Error("an SVID of 20 s was not rotated within 30 s")
+		t.Error("an SVID of 20 s was not rotated within a minute")
 	}
 	t.Logf("rotated after %v", time.Since(began).Round(time.Second))
 }

@@ -1,6 +1,7 @@
 package stack_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -88,11 +89,16 @@ func TestEarlyEndIsNotWaitedFor(t *testing.T) {
 }
 
 func TestNotReadyIsKilled(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	cmd, notYet := sleeper(t.TempDir()), errors.New("not yet")
 	cmd.Args = []string{"-c", "echo $$ >pid; exec sleep 600"}
-	cmd.Ready = func(context.Context) error { return notYet }
+	cmd.Ready = func(context.Context) error {
+		if text, err := os.ReadFile(filepath.Join(cmd.Dir, "pid")); err == nil && bytes.HasSuffix(text, []byte("\n")) {
+			cancel()
+		}
+		return notYet
+	}
 	if _, err := stack.Start(ctx, cmd); !errors.Is(err, notYet) {
 		t.Errorf("the error does not say what was waited for: %v", err)
 	}

@@ -22,9 +22,9 @@ func server(t *testing.T) *providertest.Server {
 	return providertest.New(t, openid.Config{Clients: []openid.Client{{ID: "app", Secret: secret.FromString("s")}}})
 }
 
-func revoke(t *testing.T, s *providertest.Server) (int, error) {
+func revoke(t *testing.T, s *providertest.Server, within time.Duration) (int, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
 	body := url.Values{"token": {"x"}, "client_id": {"app"}, "client_secret": {"s"}}.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL(openid.PathRevoke), strings.NewReader(body))
@@ -36,7 +36,11 @@ func revoke(t *testing.T, s *providertest.Server) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return resp.StatusCode, resp.Body.Close()
+	defer resp.Body.Close()
+	if ctx.Err() != nil { // net/http may take in what the server says while it hangs up
+		return 0, ctx.Err()
+	}
+	return resp.StatusCode, nil
 }
 
 // TestFaults: each does what its name says, is limited by Times, and goes away.
@@ -51,28 +55,23 @@ func TestFaults(t *testing.T) {
 		"slow, but not too slow": {providertest.Slow(time.Millisecond), 200},
 	} {
 		s.Break(openid.PathRevoke, providertest.Times(1, c.fault))
-		status, err := revoke(t, s)
+		within := 30 * time.Second
+		if c.status == 0 {
+			within = 300 * time.Millisecond
+		}
+		status, err := revoke(t, s, within)
 		if status != c.status || (err == nil) != (c.status != 0) {
 			t.Errorf("%s: %d %v", name, status, err)
 		}
 		s.Heal()
-		eventually(t, func() bool { status, err := revoke(t, s); return err == nil && status == 200 })
-	}
-	calls := s.Calls(openid.PathRevoke)
-	if len(calls) < 12 || calls[0].Auth != "client_secret_post" || calls[0].Form.Get("token") != "x" {
-		t.Errorf("%d calls, the first %+v", len(calls), calls[0])
-	}
-}
-
-// eventually asks until the machine is fast enough for the short deadline of revoke.
-func eventually(t *testing.T, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
-		if ok() {
-			return
+		if status, err := revoke(t, s, 30*time.Second); err != nil || status != 200 {
+			t.Errorf("%s is over: %d, %v", name, status, err)
 		}
 	}
-	t.Error("never")
+	calls := s.Calls(openid.PathRevoke)
+	if len(calls) < 10 || calls[0].Auth != "client_secret_post" || calls[0].Form.Get("token") != "x" {
+		t.Errorf("%d calls, the first %+v", len(calls), calls[0])
+	}
 }
 
 func TestHung(t *testing.T) {
