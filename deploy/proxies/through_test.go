@@ -38,7 +38,7 @@ func (w *world) inTheClear(t *testing.T) *stack.ProxyServer {
 // TestThrough: all that browsers do passes through each proxy, and the gateway knows who they are.
 func TestThrough(t *testing.T) {
 	w := newWorld(t, 2, nil)
-	proxies := map[string]*stack.ProxyServer{"nginx": w.nginx(t, "nginx-plain.conf"), "nginx in the clear": w.inTheClear(t), "envoy": w.envoy(t)}
+	proxies := map[string]*stack.ProxyServer{"nginx": w.nginx(t, "nginx-plain.conf"), "nginx in the clear": w.inTheClear(t), "envoy": w.envoy(t), "caddy": w.caddy(t)}
 	for name, proxy := range proxies {
 		t.Run(name, func(t *testing.T) {
 			alice := w.person(t, proxy.Addr)
@@ -62,6 +62,24 @@ func TestThrough(t *testing.T) {
 		})
 	}
 	w.checkLogs(t, proxies["envoy"])
+	w.checkCaddysLog(t, proxies["caddy"])
+}
+
+// checkCaddysLog is checkLogs for a log in JSON. Caddy 2.6 logs what is for the names of its file, to the port, which is
+// not the origin's in these tests.
+func (w *world) checkCaddysLog(t *testing.T, caddy *stack.ProxyServer) {
+	t.Helper()
+	_, port, _ := strings.Cut(caddy.Addr, ":")
+	ask := fmt.Sprintf("GET /bff/callback?code=x&state=y HTTP/1.1\r\nHost: %s:%s\r\nReferer: https://%[1]s/?code=x&state=y\r\nConnection: close\r\n\r\n", host, port)
+	if status, body := w.raw(t, caddy.Addr, ask); status != http.StatusNotFound {
+		t.Errorf("%d %s", status, body)
+	}
+	gatewaytest.Eventually(t, "the access log is written", func() bool {
+		return strings.Contains(caddy.LogTail(1000), `"uri":"/bff/callback"`)
+	})
+	if log := caddy.LogTail(1000); !strings.Contains(log, `"remote_ip":"`+client+`"`) || strings.Contains(log, "code=") || strings.Contains(log, "state=") {
+		t.Errorf("not the client's address, or a code, is in the log:\n%s", log)
+	}
 }
 
 // checkLogs: the access logs name paths, and nothing of a query, which has the authorization code once.

@@ -111,6 +111,9 @@ func (w *world) sample(t *testing.T, file string, gateways [2]string, ports []in
 		"address: gateway-1.example.org, port_value: 443", hostPort(gateways[0]), "address: gateway-2.example.org, port_value: 443", hostPort(gateways[1]),
 		"listen 443", fmt.Sprintf("listen 127.0.0.1:%d", ports[0]), "address: 0.0.0.0, port_value: 443", fmt.Sprintf("address: 127.0.0.1, port_value: %d", ports[0]),
 		"port_value: 9901", fmt.Sprintf("port_value: %d", ports[1]),
+		":443 {", fmt.Sprintf(":%d {", ports[0]), "https://icom.example.org {", fmt.Sprintf("https://%s:%d {", host, ports[0]),
+		"tls /etc/caddy/icom.pem /etc/caddy/icom-key.pem", fmt.Sprintf("tls %s %s\n\tbind 127.0.0.1", w.Path("tls.pem"), w.Path("tls.key")),
+		"127.0.0.1:2019", fmt.Sprintf("127.0.0.1:%d", ports[1]), "/etc/caddy/gateways-ca.pem", w.Authority.File,
 		`domains: ["icom.example.org"]`, fmt.Sprintf("domains: [%q]", strings.TrimPrefix(w.Origin(), "https://")), "icom.example.org", host,
 		"wiki.example.org:8080", strings.TrimPrefix(w.wiki.URL, "http://"),
 		"/etc/nginx/icom.pem", w.Path("tls.pem"), "/etc/nginx/icom-key.pem", w.Path("tls.key"), "/etc/nginx/gateways-ca.pem", w.Authority.File,
@@ -135,6 +138,11 @@ func (w *world) nginx(t *testing.T, file string) *stack.ProxyServer {
 func (w *world) envoy(t *testing.T) *stack.ProxyServer {
 	t.Helper()
 	return stack.StartEnvoy(t, 2, func(ports []int) string { return w.sample(t, "envoy.yaml", w.gates(), ports) })
+}
+
+func (w *world) caddy(t *testing.T) *stack.ProxyServer {
+	t.Helper()
+	return stack.StartCaddy(t, 2, func(ports []int) string { return w.sample(t, "Caddyfile", w.gates(), ports) })
 }
 
 func must(t testing.TB, err error) {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// ProxyServer is a running nginx or Envoy.
+// ProxyServer is a running nginx, Envoy or Caddy.
 type ProxyServer struct {
 	// Addr is where it listens, as host:port: the first of the ports that its configuration was made for.
 	Addr string
@@ -22,7 +22,7 @@ type ProxyServer struct {
 	remove func()
 }
 
-// proxyKind is what differs between the two.
+// proxyKind is what differs between them.
 type proxyKind struct {
 	name, file string
 	find       func(context.Context) (program string, err error)
@@ -42,6 +42,12 @@ func StartNginx(t testing.TB, n int, config func(ports []int) string) *ProxyServ
 func StartEnvoy(t testing.TB, n int, config func(ports []int) string) *ProxyServer {
 	t.Helper()
 	return startProxy(t, envoy(), n, config)
+}
+
+// StartCaddy is [StartNginx] for Caddy, whose config is a whole Caddyfile.
+func StartCaddy(t testing.TB, n int, config func(ports []int) string) *ProxyServer {
+	t.Helper()
+	return startProxy(t, caddy(), n, config)
 }
 
 func startProxy(t testing.TB, kind proxyKind, n int, config func(ports []int) string) (p *ProxyServer) {
@@ -86,7 +92,7 @@ func (p *ProxyServer) listens(ctx context.Context) error {
 }
 
 // Reload lets nginx take another configuration, for the same ports (SIGHUP). Requests in flight end as they began;
-// how soon new ones are answered by it is nginx' affair. Envoy has no such signal.
+// how soon new ones are answered by it is nginx' affair. Envoy and Caddy have no such signal.
 func (p *ProxyServer) Reload(t testing.TB, config string) {
 	t.Helper()
 	if err := errors.Join(p.kind.write(p.config, config), syscall.Kill(p.PID(), syscall.SIGHUP)); err != nil {
@@ -121,6 +127,17 @@ func envoy() proxyKind {
 		args: func(file string) []string {
 			return []string{"-c", file, "--concurrency", "2", "--disable-hot-restart", "--log-level", "warning", "--file-flush-interval-msec", "100"}
 		},
-		write: func(file, config string) error { return os.WriteFile(file, []byte(config), 0o600) },
+		write: writeWhole,
 	}
 }
+
+func caddy() proxyKind {
+	return proxyKind{
+		name: "caddy", file: "Caddyfile", orphaned: syscall.SIGKILL,
+		find:  packaged{binary{"caddy", "version", "2."}, []string{"caddy"}}.find,
+		args:  func(file string) []string { return []string{"run", "--config", file, "--adapter", "caddyfile"} },
+		write: writeWhole,
+	}
+}
+
+func writeWhole(file, config string) error { return os.WriteFile(file, []byte(config), 0o600) }
