@@ -62,7 +62,9 @@ func (b *brokerExam) upstreams(ctx context.Context, r rows) {
 		}
 	}
 	if pool, ok := roots(r, key("upstream_ca"), b.Broker.UpstreamCA); ok {
-		dialer{pool, b.Now(), nil, b.Gateway != nil && len(b.Gateway.TrustedProxies) > 0}.all(ctx, r, own)
+		// Whether proxies may ask stands in the gateways' file, which is not here for a broker alone.
+		asked := b.Gateway == nil || len(b.Gateway.TrustedProxies) > 0
+		dialer{pool, b.Now(), nil, asked}.all(ctx, r, own)
 	}
 }
 

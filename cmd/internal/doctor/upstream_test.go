@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/intercom-broker/intercom/broker"
 	"github.com/intercom-broker/intercom/broker/embedded"
 	"github.com/intercom-broker/intercom/broker/gateway"
 	"github.com/intercom-broker/intercom/cmd/internal/doctor"
@@ -91,6 +92,26 @@ func TestAskedAbout(t *testing.T) {
 					t.Errorf("%+v", r)
 				}
 			}
+		})
+	}
+}
+
+// TestAskedAboutByABroker: a broker's file alone does not say whether a proxy only asks the gateways about a service.
+func TestAskedAboutByABroker(t *testing.T) {
+	l := startLesser(t, nil)
+	for name, c := range map[string]struct {
+		wiki string
+		want want
+	}{
+		"perhaps": {`token: { bind: none }, user: none, match: "/**"`, want{"upstream", doctor.Warn, "wiki 127.0.0.1:9", "/bff/authz"}},
+		"it has a credential put in, so it is called": {`inject: { basic: { credential: wiki/login } }, user: none, match: "/**"`, want{"upstream", doctor.Fail, "wiki 127.0.0.1:9", "start the service"}},
+		"no browser knows it":                         {"token: { bind: none }", want{"upstream", doctor.Fail, "wiki 127.0.0.1:9", "start the service"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "team.yaml"), "version: 1\nowner: test\nservices:\n  wiki: { upstream: \"https://127.0.0.1:9\", "+c.wiki+" }\n")
+			b := broker.Config{Version: 1, Identity: broker.Identity{Socket: "unix://" + l.Broker.Dir + "/b.sock"}, UpstreamCA: l.Authority.File, Services: dir}
+			broken(t, doctor.Examine(t.Context(), doctor.Options{Broker: &b, BrokerFile: "broker.yaml", Timeout: patient}), c.want)
 		})
 	}
 }
