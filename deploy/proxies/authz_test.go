@@ -180,6 +180,6 @@ func (w *world) checkEnds(t *testing.T, alice *person) {
 	}
 	must(t, w.redis.Resume())
 	gatewaytest.Eventually(t, "Redis is back", func() bool { return other.fetch(http.MethodGet, "/wiki/1").StatusCode == http.StatusOK })
-	w.idp.EndSession(t.Context(), "alice")
+	w.IDP.EndSession(t.Context(), "alice")
 	gatewaytest.Eventually(t, "a logout at the provider is seen", func() bool { return other.fetch(http.MethodGet, "/wiki/1").StatusCode == http.StatusUnauthorized })
 }

@@ -29,7 +29,7 @@ func (w *world) person(t *testing.T, proxy string) *person {
 	jar, err := cookiejar.New(nil)
 	must(t, err)
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &person{t, w, proxy, w.idp.Browser(t), &http.Client{Transport: w.through(t, proxy), Jar: jar, CheckRedirect: stay, Timeout: time.Minute}}
+	return &person{t, w, proxy, w.IDP.Browser(t), &http.Client{Transport: w.through(t, proxy), Jar: jar, CheckRedirect: stay, Timeout: time.Minute}}
 }
 
 // through reaches the origin at that address.

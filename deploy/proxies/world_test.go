@@ -1,22 +1,14 @@
 package proxies_test
 
 import (
-	"crypto/tls"
-	"encoding/pem"
 	"fmt"
-	"net/http"
 	"net/netip"
-	"net/url"
 	"os"
 	"strings"
 	"testing"
 
-	"github.com/intercom-broker/intercom/broker/embedded/openid"
 	"github.com/intercom-broker/intercom/broker/gateway"
 	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
-	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
-	"github.com/intercom-broker/intercom/broker/secret"
-	"github.com/intercom-broker/intercom/broker/strict"
 	"github.com/intercom-broker/intercom/deploy/stack"
 )
 
@@ -41,7 +33,6 @@ p, group:staff, call, service/wiki/*/wiki/secret/**, deny
 // world is gateways, what they stand on, and what is behind them. Proxies are the tests' affair.
 type world struct {
 	*gatewaytest.World
-	idp    *providertest.Server
 	redis  *stack.RedisServer
 	orders *service
 	// wiki is an application that the gateways do not proxy.
@@ -54,7 +45,7 @@ func newWorld(t *testing.T, replicas int, change func(*gateway.Config)) *world {
 	w := &world{redis: stack.StartRedis(t, stack.RedisOptions{}), orders: newService(t), wiki: newService(t)}
 	ports := stack.FreePorts(t, replicas)
 	w.World = gatewaytest.Start(t, gatewaytest.Options{
-		Replicas: replicas, Redis: w.redis, Provider: w.provider(t), Policy: policyCSV,
+		Replicas: replicas, Redis: w.redis, Provider: func(g *gatewaytest.World) gateway.Provider { return g.Ours(t, nil) }, Policy: policyCSV,
 		Services: fmt.Sprintf(`  orders: { upstream: { url: %q, dial: [127.0.0.0/8] }, token: { bind: none }, match: "/orders/**", pass: { body_limit: 64MiB } }
   wiki: { upstream: { url: "http://127.0.0.1:9", dial: [127.0.0.0/8] }, token: { bind: none }, user: none, match: "/wiki/**" }
 `, w.orders.URL),
@@ -69,36 +60,6 @@ func newWorld(t *testing.T, replicas int, change func(*gateway.Config)) *world {
 		},
 	})
 	return w
-}
-
-// provider registers the gateways at a provider of ours.
-func (w *world) provider(t *testing.T) func(*gatewaytest.World) gateway.Provider {
-	return func(g *gatewaytest.World) gateway.Provider {
-		w.idp = providertest.New(t, openid.Config{
-			HTTP: &http.Client{Transport: g.Transport(t)}, Resources: []string{gatewaytest.Audience},
-			Clients: []openid.Client{{
-				ID: "gateway", Secret: secret.FromString("s3cret"), RedirectURIs: []string{g.Origin() + "/bff/callback"},
-				PostLogoutRedirectURIs: []string{g.Origin() + "/bff/logout/return"}, BackchannelLogoutURI: g.Origin() + "/bff/backchannel-logout",
-				Audiences: []string{gatewaytest.Audience},
-			}},
-		})
-		g.Write(t, "client-secret", "s3cret")
-		g.Write(t, "idp.pem", certificateOf(t, w.idp))
-		return gateway.Provider{
-			Issuer: w.idp.Issuer(), ClientID: "gateway", CA: g.Path("idp.pem"), Scopes: []string{"profile", "groups"},
-			Secret: strict.Ref{Scheme: "file", Name: g.Path("client-secret")},
-		}
-	}
-}
-
-func certificateOf(t *testing.T, idp *providertest.Server) string {
-	t.Helper()
-	u, err := url.Parse(idp.Issuer())
-	must(t, err)
-	conn, err := tls.Dial("tcp", u.Host, &tls.Config{RootCAs: idp.RootCAs()})
-	must(t, err)
-	defer conn.Close()
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: conn.ConnectionState().PeerCertificates[0].Raw}))
 }
 
 // sample is one of the files here, with the names of this world: what others copy is what runs.

@@ -33,7 +33,7 @@ func TestClockWrong(t *testing.T) {
 	page := open(t, "clock-wrong.md", "near", "ahead", "behind")
 	theirs := &clock{}
 	w := atOurs(t, one(stack.StartRedis(t, stack.RedisOptions{})), openid.Config{AccessLife: tokenLife, Now: theirs.now})
-	w.idp.Break(openid.PathJWKS, theirs.dates)
+	w.IDP.Break(openid.PathJWKS, theirs.dates)
 
 	near := &seen{}
 	theirs.ahead(20 * time.Second)
@@ -56,7 +56,7 @@ func TestClockWrong(t *testing.T) {
 		alice.fetches(s, "/files/1")
 		alice.fetches(s, "/orders/1")
 		w.person(t).login(s)
-		w.idp.EndSession(t.Context(), "alice")
+		w.IDP.EndSession(t.Context(), "alice")
 		alice.fetches(s, "/bff/session")
 		w.admin(t, s, "/readyz")
 		w.intercom(t, s, "doctor --gateway gateway.yaml")

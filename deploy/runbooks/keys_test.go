@@ -77,15 +77,15 @@ func TestProviderKeysUnseen(t *testing.T) {
 	page := open(t, "provider-keys-rotated.md", "unseen")
 	w := atOurs(t, one(stack.StartRedis(t, stack.RedisOptions{})), openid.Config{AccessLife: tokenLife})
 	alice, unseen := w.person(t).loggedIn(), &seen{}
-	before := w.idp.JWKS()
-	must(t, w.idp.RotateKeys())
-	w.idp.Break(openid.PathJWKS, publishes(t, before))
+	before := w.IDP.JWKS()
+	must(t, w.IDP.RotateKeys())
+	w.IDP.Break(openid.PathJWKS, publishes(t, before))
 	w.person(t).login(unseen)
 	w.refreshed(t, alice)
 	alice.fetches(unseen, "/files/1")
 	w.logs(unseen)
 	page.holds("unseen", unseen)
-	w.idp.Heal()
+	w.IDP.Heal()
 	gatewaytest.Eventually(t, "logins work again", func() bool { return w.person(t).login(&seen{}).StatusCode == http.StatusOK })
 }
 

@@ -32,11 +32,7 @@ func (w *world) person(t *testing.T) *person {
 
 func (w *world) named(t *testing.T, name string) *person {
 	t.Helper()
-	p := &person{w.World.Person(t), t, w, name}
-	if w.idp != nil {
-		p.HTTP.Transport.(*http.Transport).TLSClientConfig.RootCAs.AppendCertsFromPEM([]byte(certificateOf(t, w.idp)))
-	}
-	return p
+	return &person{w.World.Person(t), t, w, name}
 }
 
 type answer struct {

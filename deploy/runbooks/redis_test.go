@@ -66,7 +66,7 @@ func (w *world) snapshot(t *testing.T, page *runbook, redis *stack.RedisServer, 
 	t.Helper()
 	old := &seen{}
 	redis.Call(t, "SAVE")
-	w.idp.EndSession(t.Context(), "alice")
+	w.IDP.EndSession(t.Context(), "alice")
 	gatewaytest.Eventually(t, "the session is over", func() bool { return !alice.works("/files/1") })
 	alice.fetches(old, "/files/1")
 	must(t, redis.Process.Stop())

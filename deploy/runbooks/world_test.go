@@ -3,7 +3,6 @@ package runbooks_test
 import (
 	"cmp"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,7 +17,6 @@ import (
 	"github.com/intercom-broker/intercom/broker/embedded/openid"
 	"github.com/intercom-broker/intercom/broker/gateway"
 	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
-	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
 	"github.com/intercom-broker/intercom/broker/kv"
 	"github.com/intercom-broker/intercom/broker/secret"
 	"github.com/intercom-broker/intercom/broker/strict"
@@ -46,7 +44,6 @@ type world struct {
 	now      func() time.Time // the trust domain's clock; nil is the machine's
 	keycloak *stack.KeycloakServer
 	realm    string
-	idp      *providertest.Server
 	log      *journal
 	logged   int
 }
@@ -127,32 +124,15 @@ func atOurs(t *testing.T, store gateway.Sessions, cfg openid.Config) *world {
 func (w *world) atOurs(t *testing.T, store gateway.Sessions, cfg openid.Config) *world {
 	t.Helper()
 	return start(t, w, store, nil, func(g *gatewaytest.World) gateway.Provider {
-		cfg.HTTP = &http.Client{Transport: g.Transport(t)}
-		cfg.Resources = []string{"files"}
-		for _, name := range []string{"alice", "carol"} {
-			cfg.Users = append(cfg.Users, openid.User{Name: name, Password: secret.FromString(name), Groups: []string{"staff"}})
-		}
-		cfg.Clients = []openid.Client{{
-			ID: "gateway", Secret: secret.FromString("s3cret"), Audiences: []string{gatewaytest.Audience, "files"},
-			RedirectURIs: []string{g.Origin() + "/bff/callback"}, PostLogoutRedirectURIs: []string{g.Origin() + "/bff/logout/return"},
-			BackchannelLogoutURI: g.Origin() + "/bff/backchannel-logout",
-		}}
-		w.idp = providertest.New(t, cfg)
-		g.Write(t, "client-secret", "s3cret")
-		g.Write(t, "idp.pem", certificateOf(t, w.idp))
-		return gateway.Provider{
-			Issuer: w.idp.Issuer(), ClientID: "gateway", CA: g.Path("idp.pem"), Scopes: []string{"groups"},
-			Secret: strict.Ref{Scheme: "file", Name: g.Path("client-secret")},
-		}
+		return g.Ours(t, func(theirs *openid.Config, ours *gateway.Provider) {
+			theirs.AccessLife, theirs.Now, theirs.Resources = cfg.AccessLife, cfg.Now, []string{"files"}
+			for _, name := range []string{"alice", "carol"} {
+				theirs.Users = append(theirs.Users, openid.User{Name: name, Password: secret.FromString(name), Groups: []string{"staff"}})
+			}
+			theirs.Clients[0].Audiences = []string{gatewaytest.Audience, "files"}
+			ours.Scopes = []string{"groups"}
+		})
 	})
-}
-
-func certificateOf(t *testing.T, idp *providertest.Server) string {
-	t.Helper()
-	res, err := idp.Client().Get(idp.Issuer() + openid.PathDiscovery)
-	must(t, err)
-	defer res.Body.Close()
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: res.TLS.PeerCertificates[0].Raw}))
 }
 
 // claimsOf is the services: they say what the token says that they got.

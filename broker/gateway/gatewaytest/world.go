@@ -17,6 +17,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/brokertest"
 	"github.com/intercom-broker/intercom/broker/credential"
 	"github.com/intercom-broker/intercom/broker/gateway"
+	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
 	"github.com/intercom-broker/intercom/broker/kv"
 	"github.com/intercom-broker/intercom/broker/strict"
 	"github.com/intercom-broker/intercom/deploy/stack"
@@ -61,6 +62,8 @@ type World struct {
 	Front *Front
 	// Authority vouches for the origins.
 	Authority *stack.Authority
+	// IDP is the provider, if it is one of ours ([World.Ours]); else nil.
+	IDP *providertest.Server
 	// Dir has the audit logs, audit0 and so on, and whatever a test puts there.
 	Dir string
 
@@ -161,9 +164,13 @@ func (w *World) Config(t testing.TB, provider gateway.Provider) gateway.Config {
 	return cfg
 }
 
-// Transport is how a client reaches the origins and whoever else the authority vouches for.
+// Transport is how a client reaches the origins, the provider if it is one of ours, and whoever else the authority vouches for.
 func (w *World) Transport(t testing.TB) *http.Transport {
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.Authority.Pool()}, ForceAttemptHTTP2: true}
+	roots := w.Authority.Pool()
+	if w.IDP != nil {
+		roots.AppendCertsFromPEM([]byte(w.IDP.Certificate()))
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)
 	return transport
 }

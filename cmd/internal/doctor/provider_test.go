@@ -1,10 +1,7 @@
 package doctor_test
 
 import (
-	"crypto/tls"
-	"encoding/pem"
 	"net/http"
-	"net/url"
 	"testing"
 	"time"
 
@@ -21,42 +18,23 @@ import (
 )
 
 // lesser is a gateway before a provider of ours, which can lack what Keycloak has.
-type lesser struct {
-	*gatewaytest.World
-	idp *providertest.Server
-}
+type lesser struct{ *gatewaytest.World }
 
+// startLesser starts one. auth says how the gateway proves itself; nil means with a secret.
 func startLesser(t *testing.T, auth func(*gatewaytest.World, *openid.Config, *gateway.Provider)) *lesser {
 	t.Helper()
-	l := &lesser{}
-	l.World = gatewaytest.Start(t, gatewaytest.Options{
+	return &lesser{gatewaytest.Start(t, gatewaytest.Options{
 		Services: `  orders: { upstream: { url: "http://127.0.0.1:9", dial: [127.0.0.0/8] }, token: { bind: none }, user: { exchange: { audience: orders } }, match: "/**" }`,
 		Provider: func(w *gatewaytest.World) gateway.Provider {
-			c := openid.Client{ID: "gateway", Secret: secret.FromString("s3cret"), RedirectURIs: []string{w.Origin() + "/bff/callback"}, PostLogoutRedirectURIs: []string{w.Origin() + "/bff/logout/return"}, Audiences: []string{"orders"}}
-			w.Write(t, "client-secret", "s3cret")
-			p := gateway.Provider{ClientID: "gateway", CA: w.Path("idp.pem"), Secret: strict.Ref{Scheme: "file", Name: w.Path("client-secret")}}
-			cfg := openid.Config{HTTP: &http.Client{Transport: w.Transport(t)}, Clients: []openid.Client{c}}
-			if auth != nil {
-				cfg.Clients[0].Secret, p.Secret = secret.Value{}, strict.Ref{}
-				auth(w, &cfg, &p)
-			}
-			l.idp = providertest.New(t, cfg)
-			w.Write(t, "idp.pem", certificateOf(t, l.idp))
-			p.Issuer = l.idp.Issuer()
-			return p
+			return w.Ours(t, func(theirs *openid.Config, ours *gateway.Provider) {
+				theirs.Clients[0].Audiences, ours.Scopes = []string{"orders"}, nil
+				if auth != nil {
+					theirs.Clients[0].Secret, ours.Secret = secret.Value{}, strict.Ref{}
+					auth(w, theirs, ours)
+				}
+			})
 		},
-	})
-	return l
-}
-
-func certificateOf(t *testing.T, idp *providertest.Server) string {
-	t.Helper()
-	u, err := url.Parse(idp.Issuer())
-	must(t, err)
-	conn, err := tls.Dial("tcp", u.Host, &tls.Config{RootCAs: idp.RootCAs()})
-	must(t, err)
-	defer conn.Close()
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: conn.ConnectionState().PeerCertificates[0].Raw}))
+	})}
 }
 
 func (l *lesser) examine(t *testing.T, timeout time.Duration) []doctor.Row {
@@ -98,14 +76,14 @@ func TestLesserProviders(t *testing.T) {
 		"it is broken": {openid.PathDiscovery, providertest.Status(http.StatusBadGateway, 0), want{"provider", doctor.Fail, "answered 502", "provider.issuer"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Cleanup(l.idp.Heal)
-			l.idp.Break(c.at, c.fault)
+			t.Cleanup(l.IDP.Heal)
+			l.IDP.Break(c.at, c.fault)
 			broken(t, l.examine(t, patient), c.want, append(c.also, always()...)...)
 		})
 	}
 	t.Run("it hangs", func(t *testing.T) {
-		t.Cleanup(l.idp.Heal)
-		l.idp.Break(openid.PathDiscovery, providertest.Hang())
+		t.Cleanup(l.IDP.Heal)
+		l.IDP.Break(openid.PathDiscovery, providertest.Hang())
 		began := time.Now()
 		rows := l.examine(t, 3*time.Second)
 		broken(t, rows, want{"provider", doctor.Fail, "deadline", "provider.issuer"}, always()...)

@@ -2,6 +2,7 @@ package providertest
 
 import (
 	"crypto/x509"
+	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -51,6 +52,11 @@ func (s *Server) RootCAs() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(s.http.Certificate())
 	return pool
+}
+
+// Certificate returns the server's own as PEM: what is in the file of who is told whom to trust.
+func (s *Server) Certificate() string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.http.Certificate().Raw}))
 }
 
 // Client returns an HTTP client that trusts the server.
