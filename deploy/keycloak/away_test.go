@@ -44,7 +44,7 @@ func TestNobodyIsSentToADeadKeycloak(t *testing.T) {
 	})
 	t.Run("no login while it hangs", w.noLogin)
 	t.Run("a logout here", func(t *testing.T) {
-		res := bob.Fetch(http.MethodPost, "/bff/logout", "X-CSRF-Token", bob.State().CSRF)
+		res := bob.Fetch(http.MethodPost, "/bff/logout", bob.CSRF())
 		if res.StatusCode != http.StatusOK || !strings.Contains(res.Text, `"provider_session":"unknown"`) || bob.State().Authenticated {
 			t.Errorf("%s %s", res.Status, res.Text)
 		}
@@ -93,10 +93,8 @@ func (w *world) noLogin(t *testing.T) {
 	w.loginAnswers(t, http.StatusServiceUnavailable)
 	p := w.person(t)
 	for language, words := range map[string]string{"de-DE": "Der Anmeldedienst antwortet nicht", "en": "The sign-in service does not answer"} {
-		headers := gatewaytest.Navigation()
-		headers["Accept-Language"] = language
 		began := time.Now()
-		res := p.Do(http.MethodGet, "/orders/1", nil, headers)
+		res := p.Do(http.MethodGet, "/orders/1", nil, gatewaytest.Navigation("Accept-Language: "+language)...)
 		if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || !strings.Contains(res.Text, words) || !strings.Contains(res.Text, "return_to=%2Forders%2F1") {
 			t.Errorf("%s %v %s", res.Status, res.Header, res.Text)
 		}

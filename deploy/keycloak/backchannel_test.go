@@ -29,7 +29,7 @@ func TestHungListener(t *testing.T) {
 	alice.Navigate(k.Issuer("hung") + "/protocol/openid-connect/auth?" + url.Values{
 		"client_id": {"other"}, "response_type": {"code"}, "scope": {"openid"}, "redirect_uri": {w.Origin() + "/bff/other"},
 	}.Encode())
-	to := alice.logout()
+	to := alice.Logout()
 	if alice.State().Authenticated {
 		t.Error("the session is not over here at once")
 	}

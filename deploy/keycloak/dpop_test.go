@@ -84,11 +84,11 @@ func (w *boundWorld) withoutProof(t *testing.T) {
 // mediates: the token is Keycloak's for that audience, and ends with the session.
 func (w *boundWorld) mediates(t *testing.T, alice *person) {
 	t.Helper()
-	csrf := alice.State().CSRF
-	if res := alice.Fetch(http.MethodGet, "/bff/token?audience=nowhere", "X-CSRF-Token", csrf); res.StatusCode != http.StatusBadGateway || !strings.Contains(res.Text, "token_exchange_failed") {
+	csrf := alice.CSRF()
+	if res := alice.Fetch(http.MethodGet, "/bff/token?audience=nowhere", csrf); res.StatusCode != http.StatusBadGateway || !strings.Contains(res.Text, "token_exchange_failed") {
 		t.Errorf("an audience that Keycloak does not know: %s %s", res.Status, res.Text)
 	}
-	got := alice.Fetch(http.MethodGet, "/bff/token?audience=files", "X-CSRF-Token", csrf).Claims(t)
+	got := alice.Fetch(http.MethodGet, "/bff/token?audience=files", csrf).Claims(t)
 	raw, _ := got["access_token"].(string)
 	claims := jwt.MapClaims{}
 	_, _, err := jwt.NewParser().ParseUnverified(raw, claims)
@@ -97,16 +97,16 @@ func (w *boundWorld) mediates(t *testing.T, alice *person) {
 		t.Errorf("%v: %v", got, claims)
 	}
 	asks := func() int {
-		return alice.Do(http.MethodGet, w.between.server.URL+userinfo, nil, map[string]string{"Authorization": "Bearer " + raw}).StatusCode
+		return alice.Do(http.MethodGet, w.between.server.URL+userinfo, nil, "Authorization: Bearer "+raw).StatusCode
 	}
 	if status := asks(); status != http.StatusOK {
 		t.Errorf("to the token Keycloak says %d", status)
 	}
-	w.logsOut(t, alice)
+	alice.LogsOut(nil)
 	if status := asks(); status != http.StatusUnauthorized {
 		t.Errorf("after the logout it says %d", status)
 	}
-	if res := alice.Fetch(http.MethodGet, "/bff/token?audience=files", "X-CSRF-Token", csrf); res.StatusCode != http.StatusUnauthorized {
+	if res := alice.Fetch(http.MethodGet, "/bff/token?audience=files", csrf); res.StatusCode != http.StatusUnauthorized {
 		t.Errorf("after the logout: %s %s", res.Status, res.Text)
 	}
 }
@@ -141,7 +141,7 @@ func newBoundWorld(t *testing.T, k *stack.KeycloakServer) *boundWorld {
 	log, err := os.Create(w.log)
 	must(t, err)
 	t.Cleanup(func() { _ = log.Close() })
-	own, proving := httptest.NewServer(http.HandlerFunc(claimsOf)), httptest.NewServer(w.proving)
+	own, proving := httptest.NewServer(http.HandlerFunc(gatewaytest.ServeClaims)), httptest.NewServer(w.proving)
 	t.Cleanup(own.Close)
 	t.Cleanup(proving.Close)
 	w.World = gatewaytest.Start(t, gatewaytest.Options{

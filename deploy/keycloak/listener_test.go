@@ -48,7 +48,7 @@ func told[V any](t *testing.T, from <-chan V) (v V) {
 // backchannel tells the gateways what Keycloak would.
 func (w *world) backchannel(t *testing.T, token string) gatewaytest.Answer {
 	t.Helper()
-	return w.person(t).Do(http.MethodPost, "/bff/backchannel-logout", url.Values{"logout_token": {token}}, nil)
+	return w.person(t).Post("/bff/backchannel-logout", url.Values{"logout_token": {token}})
 }
 
 // sessions returns the ids of a user's sessions at Keycloak.

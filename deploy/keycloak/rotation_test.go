@@ -45,7 +45,7 @@ func TestNewKeysOfKeycloak(t *testing.T) {
 	for _, id := range old {
 		k.Call(t, http.MethodDelete, w.realm+"/components/"+id, nil, nil)
 	}
-	w.logsOut(t, alice)
+	alice.LogsOut(nil)
 	late := w.person(t)
 	late.login("alice").Claims(t)
 	s.takes(t, late)

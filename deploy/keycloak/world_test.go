@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/golang-jwt/jwt/v5"
-
 	"github.com/intercom-broker/intercom/broker/gateway"
 	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
 	"github.com/intercom-broker/intercom/broker/strict"
@@ -73,7 +71,7 @@ func sample(t *testing.T) gateway.Config {
 
 func (w *world) start(t *testing.T, provider func(*gatewaytest.World) gateway.Provider) {
 	t.Helper()
-	services := httptest.NewServer(http.HandlerFunc(claimsOf))
+	services := httptest.NewServer(http.HandlerFunc(gatewaytest.ServeClaims))
 	t.Cleanup(services.Close)
 	w.World = gatewaytest.Start(t, gatewaytest.Options{
 		Replicas: 2, Redis: stack.StartRedis(t, stack.RedisOptions{}), Authority: w.keycloak.Authority, Policy: policyCSV, Provider: provider,
@@ -106,17 +104,6 @@ func (w *world) make(t *testing.T, g *gatewaytest.World, change func(map[string]
 		change(realm)
 	}
 	w.keycloak.MakeRealm(t, realm)
-}
-
-// claimsOf is the services: they say what the token says that they got, and the token, for who verifies it.
-func claimsOf(w http.ResponseWriter, r *http.Request) {
-	claims, raw := jwt.MapClaims{}, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if _, _, err := jwt.NewParser().ParseUnverified(raw, claims); err != nil {
-		http.Error(w, err.Error(), http.StatusUnauthorized)
-		return
-	}
-	claims["raw"] = raw
-	_ = json.NewEncoder(w).Encode(claims)
 }
 
 // person sits at a browser.

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
-	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
 )
 
 // TestAuthRequest: an application that the gateway does not proxy is behind the same login, policy and CSRF check.
@@ -25,7 +24,7 @@ func TestAuthRequest(t *testing.T) {
 // authRequest asks through a proxy; other are the statuses that differ there.
 func (w *world) authRequest(t *testing.T, proxy string, other map[string]int) {
 	alice, bob, nobody := w.person(t, proxy).login("alice"), w.person(t, proxy).login("bob"), w.person(t, proxy)
-	csrf := alice.csrf()
+	csrf := alice.CSRF()
 	for name, c := range map[string]struct {
 		who          *person
 		method, path string
@@ -55,9 +54,9 @@ func (w *world) authRequest(t *testing.T, proxy string, other map[string]int) {
 	} {
 		w.wiki.seen()
 		c.status = cmp.Or(other[name], c.status)
-		res := c.who.fetch(c.method, c.path, c.also)
-		if res.StatusCode != c.status || res.code() != c.code && c.code != "" {
-			t.Errorf("%s: %s %.200s", name, res.Status, res.text)
+		res := c.who.Fetch(c.method, c.path, c.also)
+		if res.StatusCode != c.status || res.Code() != c.code && c.code != "" {
+			t.Errorf("%s: %s %.200s", name, res.Status, res.Text)
 		}
 		if seen := w.wiki.seen(); (len(seen) > 0) != (c.status == http.StatusOK) {
 			t.Errorf("%s: the application gets %q", name, seen)
@@ -73,7 +72,7 @@ func (w *world) authRequest(t *testing.T, proxy string, other map[string]int) {
 // checkApplication: it learns nothing that it could be the user with, and cannot take the session away.
 func (w *world) checkApplication(t *testing.T, alice *person) {
 	t.Helper()
-	got := alice.fetch(http.MethodGet, "/wiki/steer", alice.csrf(), "Authorization: Basic eDp4").arrived(t).Header
+	got := gatewaytest.Said[arrived](t, alice.Fetch(http.MethodGet, "/wiki/steer", alice.CSRF(), "Authorization: Basic eDp4")).Header
 	for _, name := range []string{"Cookie", "X-Csrf-Token", "Authorization"} {
 		if got[name] != nil {
 			t.Errorf("the application gets %s: %q", name, got[name])
@@ -87,7 +86,7 @@ func (w *world) checkApplication(t *testing.T, alice *person) {
 	if len(got.Get("Intercom-Decision")) < 16 {
 		t.Errorf("the application gets %v", got)
 	}
-	if !alice.state().Authenticated {
+	if !alice.State().Authenticated {
 		t.Error("the application has replaced the session's cookie")
 	}
 }
@@ -117,12 +116,12 @@ func (w *world) checkClaims(t *testing.T, alice *person) {
 	t.Helper()
 	refused := 0
 	for _, name := range strings.Fields(claims) {
-		res := alice.fetch(http.MethodGet, "/wiki/1", name+": admin.evil.test")
-		if res.StatusCode == http.StatusForbidden && res.code() == "request_refused" {
+		res := alice.Fetch(http.MethodGet, "/wiki/1", name+": admin.evil.test")
+		if res.StatusCode == http.StatusForbidden && res.Code() == "request_refused" {
 			refused++
 			continue
 		}
-		for at, values := range res.arrived(t).Header {
+		for at, values := range gatewaytest.Said[arrived](t, res).Header {
 			if strings.Contains(strings.Join(values, " "), "evil") {
 				t.Errorf("%s: the application gets %s: %q", name, at, values)
 			}
@@ -137,10 +136,10 @@ func (w *world) checkClaims(t *testing.T, alice *person) {
 func (w *world) checkPages(t *testing.T, bob *person) {
 	t.Helper()
 	for accept, want := range map[string]string{"": "No access", "en,de": "No access", "fr, de-AT;q=0.9, en;q=0.8": "Kein Zugriff", "fr, den, en, de": "No access"} {
-		res := bob.do(http.MethodGet, "/wiki/1", nil, append(providertest.Navigate(), "Accept-Language: "+accept)...)
-		if res.StatusCode != http.StatusForbidden || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") || !strings.Contains(res.text, want) ||
-			!strings.Contains(res.text, "<code>policy_denied</code>") || res.Header.Get("Content-Security-Policy") == "" {
-			t.Errorf("%q: %s %v %s", accept, res.Status, res.Header, res.text)
+		res := bob.Do(http.MethodGet, "/wiki/1", nil, gatewaytest.Navigation("Accept-Language: "+accept)...)
+		if res.StatusCode != http.StatusForbidden || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") || !strings.Contains(res.Text, want) ||
+			!strings.Contains(res.Text, "<code>policy_denied</code>") || res.Header.Get("Content-Security-Policy") == "" {
+			t.Errorf("%q: %s %v %s", accept, res.Status, res.Header, res.Text)
 		}
 	}
 }
@@ -149,17 +148,17 @@ func (w *world) checkPages(t *testing.T, bob *person) {
 func (w *world) checkNavigation(t *testing.T, nobody *person) {
 	t.Helper()
 	const page = "/wiki/a%20b?x=1&y=%2F"
-	res := nobody.navigate(page)
+	res := nobody.Navigate(page)
 	to, err := url.Parse(res.Header.Get("Location"))
 	if err != nil || res.StatusCode != http.StatusFound || !strings.HasPrefix(to.String(), w.Origin()+"/bff/login?") || to.Query().Get("return_to") != page {
 		t.Fatalf("%s %q", res.Status, res.Header.Get("Location"))
 	}
-	begun := nobody.navigate(to.RequestURI())
-	back := nobody.idp.Login(begun.Header.Get("Location"), "alice")
-	if res := nobody.navigate("/bff/callback?" + back.Encode()); res.Header.Get("Location") != page {
+	begun := nobody.Navigate(to.RequestURI())
+	back := nobody.IDP.Login(begun.Header.Get("Location"), "alice")
+	if res := nobody.Navigate("/bff/callback?" + back.Encode()); res.Header.Get("Location") != page {
 		t.Errorf("the way back: %s %q", res.Status, res.Header.Get("Location"))
 	}
-	if got := nobody.navigate(page).arrived(t); got.URI != page {
+	if got := gatewaytest.Said[arrived](t, nobody.Navigate(page)); got.URI != page {
 		t.Errorf("the application gets %s", got.URI)
 	}
 }
@@ -169,17 +168,17 @@ func (w *world) checkEnds(t *testing.T, alice *person) {
 	t.Helper()
 	other := w.person(t, alice.at).login("alice")
 	alice.logout()
-	if res := alice.fetch(http.MethodGet, "/wiki/1"); res.StatusCode != http.StatusUnauthorized || res.code() != "session_revoked" && res.code() != "login_required" {
-		t.Errorf("after the logout: %s %s", res.Status, res.text)
+	if res := alice.Fetch(http.MethodGet, "/wiki/1"); res.StatusCode != http.StatusUnauthorized || res.Code() != "session_revoked" && res.Code() != "login_required" {
+		t.Errorf("after the logout: %s %s", res.Status, res.Text)
 	}
 	must(t, w.redis.Pause())
-	gatewaytest.Eventually(t, "Redis counts as lost", func() bool { return other.fetch(http.MethodGet, "/wiki/1").StatusCode != http.StatusOK })
+	gatewaytest.Eventually(t, "Redis counts as lost", func() bool { return other.Fetch(http.MethodGet, "/wiki/1").StatusCode != http.StatusOK })
 	says := []string{"session_store_unavailable", "upstream_unavailable"} // the gateway, or who knows that none is ready
-	if res := other.fetch(http.MethodGet, "/wiki/1"); res.StatusCode != http.StatusServiceUnavailable || !slices.Contains(says, res.code()) || res.Header.Get("Retry-After") == "" {
-		t.Errorf("without Redis: %s %v %s", res.Status, res.Header, res.text)
+	if res := other.Fetch(http.MethodGet, "/wiki/1"); res.StatusCode != http.StatusServiceUnavailable || !slices.Contains(says, res.Code()) || res.Header.Get("Retry-After") == "" {
+		t.Errorf("without Redis: %s %v %s", res.Status, res.Header, res.Text)
 	}
 	must(t, w.redis.Resume())
-	gatewaytest.Eventually(t, "Redis is back", func() bool { return other.fetch(http.MethodGet, "/wiki/1").StatusCode == http.StatusOK })
+	gatewaytest.Eventually(t, "Redis is back", func() bool { return other.Fetch(http.MethodGet, "/wiki/1").StatusCode == http.StatusOK })
 	w.IDP.EndSession(t.Context(), "alice")
-	gatewaytest.Eventually(t, "a logout at the provider is seen", func() bool { return other.fetch(http.MethodGet, "/wiki/1").StatusCode == http.StatusUnauthorized })
+	gatewaytest.Eventually(t, "a logout at the provider is seen", func() bool { return other.Fetch(http.MethodGet, "/wiki/1").StatusCode == http.StatusUnauthorized })
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/coder/websocket"
 
-	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
+	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
 	"github.com/intercom-broker/intercom/deploy/stack"
 )
 
@@ -60,14 +60,14 @@ func TestHung(t *testing.T) {
 func (p *person) outlive(t *testing.T, g *process, path string) {
 	t.Helper()
 	for range 10 {
-		p.fetch(http.MethodGet, path).arrived(t)
+		gatewaytest.Said[arrived](t, p.Fetch(http.MethodGet, path))
 	}
 	must(t, g.Pause())
 	defer func() { must(t, g.Resume()) }()
 	longest := time.Duration(0)
 	for began := time.Now(); time.Since(began) < 2*patience; {
 		asked := time.Now()
-		p.fetch(http.MethodGet, path).arrived(t) // or its client has given up
+		gatewaytest.Said[arrived](t, p.Fetch(http.MethodGet, path)) // or its client has given up
 		longest = max(longest, time.Since(asked))
 	}
 	t.Logf("the longest wait: %v", longest)
@@ -80,12 +80,12 @@ func (p *person) nobodyAnswers(t *testing.T, gates []*process) {
 		must(t, g.Pause())
 		defer func() { must(t, g.Resume()) }()
 	}
-	if res := p.fetch(http.MethodGet, "/wiki/1"); res.StatusCode != http.StatusServiceUnavailable || res.code() != "upstream_unavailable" {
-		t.Errorf("a script: %s %s", res.Status, res.text)
+	if res := p.Fetch(http.MethodGet, "/wiki/1"); res.StatusCode != http.StatusServiceUnavailable || res.Code() != "upstream_unavailable" {
+		t.Errorf("a script: %s %s", res.Status, res.Text)
 	}
-	res := p.do(http.MethodGet, "/wiki/1", nil, append(providertest.Navigate(), "Accept-Language: de")...)
-	if res.StatusCode != http.StatusServiceUnavailable || !strings.Contains(res.text, "Gerade nicht erreichbar") || res.Header.Get("Retry-After") == "" {
-		t.Errorf("a page: %s %s", res.Status, res.text)
+	res := p.Do(http.MethodGet, "/wiki/1", nil, gatewaytest.Navigation("Accept-Language: de")...)
+	if res.StatusCode != http.StatusServiceUnavailable || !strings.Contains(res.Text, "Gerade nicht erreichbar") || res.Header.Get("Retry-After") == "" {
+		t.Errorf("a page: %s %s", res.Status, res.Text)
 	}
 }
 
@@ -95,9 +95,7 @@ func (p *person) sockets(t *testing.T, n int) (say []func()) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	for range n {
-		c, _, err := websocket.Dial(ctx, p.w.Origin()+"/orders/socket", &websocket.DialOptions{
-			HTTPClient: &http.Client{Transport: p.plainly(), Jar: p.http.Jar}, HTTPHeader: http.Header{"Origin": {p.w.Origin()}},
-		})
+		c, _, err := p.Socket("/orders/socket", p.Home)
 		must(t, err)
 		t.Cleanup(func() { _ = c.CloseNow() })
 		say = append(say, func() {

@@ -28,11 +28,11 @@ func begin(t *testing.T, alice *person, n int) *load {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	l := &load{t: t, stop: stop, answers: map[string]int{}}
-	headers := map[string]string{"Cookie": alice.cookies(), "X-Csrf-Token": alice.state().CSRF, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
+	headers := map[string]string{"Cookie": alice.cookies(), "X-Csrf-Token": alice.State().CSRF, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
 	for i := range n {
 		transport := alice.w.through(t, alice.at)
 		if i%2 == 1 {
-			transport = alice.plainly()
+			transport = alice.Plainly()
 		}
 		l.over.Go(func() { l.call(ctx, transport, alice.w.Origin()+"/orders/1", headers) })
 	}

@@ -2,7 +2,6 @@ package proxies_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -10,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/coder/websocket"
+	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
 )
 
 // service is one behind the proxies. It says what it gets.
@@ -43,10 +42,10 @@ func (s *service) serve(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	switch {
 	case strings.HasSuffix(r.URL.Path, "/socket"):
-		echo(w, r)
+		gatewaytest.ServeEcho(w, r)
 		return
 	case strings.HasSuffix(r.URL.Path, "/stream"):
-		stream(w, r)
+		gatewaytest.ServeStream(w, r)
 		return
 	case strings.HasSuffix(r.URL.Path, "/upload"):
 		s.hear(r)
@@ -79,25 +78,4 @@ func (s *service) seen() []string {
 	got := s.got
 	s.got = nil
 	return got
-}
-
-func stream(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/event-stream")
-	_, _ = fmt.Fprint(w, "data: begun\n\n")
-	_ = http.NewResponseController(w).Flush()
-	<-r.Context().Done()
-}
-
-func echo(w http.ResponseWriter, r *http.Request) {
-	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true}) // the gateway has checked the origin
-	if err != nil {
-		return
-	}
-	defer func() { _ = c.CloseNow() }()
-	for {
-		kind, text, err := c.Read(r.Context())
-		if err != nil || c.Write(r.Context(), kind, text) != nil {
-			return
-		}
-	}
 }

@@ -42,8 +42,8 @@ func TestThrough(t *testing.T) {
 	for name, proxy := range proxies {
 		t.Run(name, func(t *testing.T) {
 			alice := w.person(t, proxy.Addr)
-			if res := alice.fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusUnauthorized || res.code() != "login_required" {
-				t.Errorf("before the login: %s %s", res.Status, res.text)
+			if res := alice.Fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusUnauthorized || res.Code() != "login_required" {
+				t.Errorf("before the login: %s %s", res.Status, res.Text)
 			}
 			alice.login("alice")
 			t.Run("calls", alice.in(testCalls))
@@ -56,7 +56,7 @@ func TestThrough(t *testing.T) {
 			t.Run("no name in TLS", alice.in(testNameless))
 			t.Run("hostile paths", alice.in(testHostilePaths))
 			alice.logout()
-			if res := alice.fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusUnauthorized || alice.state().Authenticated {
+			if res := alice.Fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusUnauthorized || alice.State().Authenticated {
 				t.Errorf("after the logout: %s", res.Status)
 			}
 		})
@@ -107,35 +107,35 @@ func (w *world) checkLogs(t *testing.T, envoy *stack.ProxyServer) {
 func (p *person) in(f func(*testing.T, *person)) func(*testing.T) {
 	return func(t *testing.T) {
 		inner := *p
-		inner.t = t
+		inner.Person, inner.t = p.For(t), t
 		f(t, &inner)
 	}
 }
 
 func testCalls(t *testing.T, alice *person) {
-	res := alice.fetch(http.MethodGet, "/orders/1?a=b%2Fc")
-	if got := res.arrived(t); got.URI != "/orders/1?a=b%2Fc" || !strings.HasPrefix(got.Header.Get("Authorization"), "Bearer ") || got.Header["Cookie"] != nil {
+	res := alice.Fetch(http.MethodGet, "/orders/1?a=b%2Fc")
+	if got := gatewaytest.Said[arrived](t, res); got.URI != "/orders/1?a=b%2Fc" || !strings.HasPrefix(got.Header.Get("Authorization"), "Bearer ") || got.Header["Cookie"] != nil {
 		t.Errorf("the service gets %+v", got)
 	}
 	if res.ProtoMajor != 2 || res.Header.Get("Strict-Transport-Security") == "" {
 		t.Errorf("%s %v", res.Proto, res.Header)
 	}
-	if res := alice.fetch(http.MethodPost, "/orders/1"); res.StatusCode != http.StatusForbidden || res.code() != "csrf_failed" {
-		t.Errorf("without the token: %s %s", res.Status, res.text)
+	if res := alice.Fetch(http.MethodPost, "/orders/1"); res.StatusCode != http.StatusForbidden || res.Code() != "csrf_failed" {
+		t.Errorf("without the token: %s %s", res.Status, res.Text)
 	}
-	if got := alice.fetch(http.MethodPost, "/orders/1", alice.csrf()).arrived(t); got.Method != http.MethodPost {
+	if got := gatewaytest.Said[arrived](t, alice.Fetch(http.MethodPost, "/orders/1", alice.CSRF())); got.Method != http.MethodPost {
 		t.Errorf("with it: %+v", got)
 	}
-	if res := alice.fetch(http.MethodGet, "/orders/secret/1"); res.StatusCode != http.StatusForbidden || res.code() != "policy_denied" {
-		t.Errorf("denied: %s %s", res.Status, res.text)
+	if res := alice.Fetch(http.MethodGet, "/orders/secret/1"); res.StatusCode != http.StatusForbidden || res.Code() != "policy_denied" {
+		t.Errorf("denied: %s %s", res.Status, res.Text)
 	}
 }
 
 // testClient: the service learns who the client is from the proxy that connects, and nothing from the client.
 func testClient(t *testing.T, alice *person) {
-	got := alice.fetch(http.MethodGet, "/orders/1", "X-Forwarded-For: 192.0.2.7, 127.0.0.1", "X-Real-Ip: 192.0.2.7", "Forwarded: for=192.0.2.7;host=evil.test;proto=http",
+	got := gatewaytest.Said[arrived](t, alice.Fetch(http.MethodGet, "/orders/1", "X-Forwarded-For: 192.0.2.7, 127.0.0.1", "X-Real-Ip: 192.0.2.7", "Forwarded: for=192.0.2.7;host=evil.test;proto=http",
 		"X-Forwarded-Host: evil.test", "X-Forwarded-Proto: http", "X-Forwarded-Port: 80", "X-Forwarded-Prefix: /evil", "X-Original-Url: /orders/secret", "X-Rewrite-Url: /orders/secret",
-		"X-Envoy-Original-Path: /orders/secret", "X-Envoy-External-Address: 192.0.2.7").arrived(t).Header
+		"X-Envoy-Original-Path: /orders/secret", "X-Envoy-External-Address: 192.0.2.7")).Header
 	want := map[string]string{"X-Forwarded-For": client, "X-Forwarded-Host": strings.TrimPrefix(alice.w.Origin(), "https://"), "X-Forwarded-Proto": "https"}
 	for name, value := range want {
 		if len(got[name]) != 1 || got.Get(name) != value {
@@ -148,7 +148,7 @@ func testClient(t *testing.T, alice *person) {
 			t.Errorf("the service gets %s: %q", name, got[name])
 		}
 	}
-	if begun := alice.do(http.MethodGet, "/bff/login", nil, append(providertest.Navigate(), "X-Forwarded-Host: evil.test", "Forwarded: host=evil.test", "X-Forwarded-Proto: http")...); strings.Contains(begun.Header.Get("Location"), "evil") {
+	if begun := alice.Do(http.MethodGet, "/bff/login", nil, gatewaytest.Navigation("X-Forwarded-Host: evil.test", "Forwarded: host=evil.test", "X-Forwarded-Proto: http")...); strings.Contains(begun.Header.Get("Location"), "evil") {
 		t.Errorf("the login leads to %s", begun.Header.Get("Location"))
 	}
 }
@@ -156,12 +156,10 @@ func testClient(t *testing.T, alice *person) {
 // testNameless: who names no host in TLS is served by what his request names, and by no other name.
 func testNameless(t *testing.T, alice *person) {
 	for host, wanted := range map[string]bool{strings.TrimPrefix(alice.w.Origin(), "https://"): true, "evil.test": false} {
-		transport := alice.plainly()
+		transport := alice.Plainly()
 		transport.TLSClientConfig.ServerName, transport.TLSClientConfig.InsecureSkipVerify = "127.0.0.1", true // an address is not sent
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, alice.w.Origin()+"/bff/session", nil)
-		must(t, err)
+		r := alice.Request(t.Context(), http.MethodGet, "/bff/session", nil, "Sec-Fetch-Site: same-origin")
 		r.Host = host
-		r.Header.Set("Sec-Fetch-Site", "same-origin")
 		res, err := transport.RoundTrip(r)
 		must(t, err)
 		_ = res.Body.Close()
@@ -175,19 +173,19 @@ func testNameless(t *testing.T, alice *person) {
 // is out there.
 func testAskingForOthers(t *testing.T, alice *person) {
 	for _, path := range []string{"/bff/authz", "/bff/%61uthz"} {
-		res := alice.fetch(http.MethodGet, path, "X-Forwarded-Method: GET", "X-Forwarded-Uri: /orders/1")
-		if res.StatusCode != http.StatusForbidden || res.code() != "request_refused" {
-			t.Errorf("%s: %s %s", path, res.Status, res.text)
+		res := alice.Fetch(http.MethodGet, path, "X-Forwarded-Method: GET", "X-Forwarded-Uri: /orders/1")
+		if res.StatusCode != http.StatusForbidden || res.Code() != "request_refused" {
+			t.Errorf("%s: %s %s", path, res.Status, res.Text)
 		}
 	}
 }
 
 // testSteering: what a service answers is for the browser, and tells the proxy nothing.
 func testSteering(t *testing.T, alice *person) {
-	if got := alice.fetch(http.MethodGet, "/orders/steer").arrived(t); got.URI != "/orders/steer" {
+	if got := gatewaytest.Said[arrived](t, alice.Fetch(http.MethodGet, "/orders/steer")); got.URI != "/orders/steer" {
 		t.Errorf("%+v", got)
 	}
-	if !alice.state().Authenticated {
+	if !alice.State().Authenticated {
 		t.Error("a service has replaced the session's cookie")
 	}
 }
@@ -197,10 +195,7 @@ func testStream(t *testing.T, alice *person) {
 	for _, path := range []string{"/orders/stream", "/bff/events"} {
 		ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
 		defer stop()
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, alice.w.Origin()+path, nil)
-		must(t, err)
-		r.Header.Set("Sec-Fetch-Site", "same-origin")
-		res, err := alice.http.Do(r)
+		res, err := alice.HTTP.Do(alice.Request(ctx, http.MethodGet, path, nil, providertest.Fetch(alice.Home)...))
 		must(t, err)
 		defer res.Body.Close()
 		line, err := bufio.NewReader(res.Body).ReadString('\n')
@@ -214,15 +209,10 @@ func testStream(t *testing.T, alice *person) {
 func testSocket(t *testing.T, alice *person) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	open := func(origin string) (*websocket.Conn, *http.Response, error) {
-		return websocket.Dial(ctx, alice.w.Origin()+"/orders/socket", &websocket.DialOptions{
-			HTTPClient: &http.Client{Transport: alice.plainly(), Jar: alice.http.Jar}, HTTPHeader: http.Header{"Origin": {origin}},
-		})
-	}
-	if _, res, err := open("https://evil.test"); err == nil || res == nil || res.StatusCode != http.StatusForbidden {
+	if _, res, err := alice.Socket("/orders/socket", "https://evil.test"); err == nil || res == nil || res.StatusCode != http.StatusForbidden {
 		t.Errorf("a page of another origin: %v", err)
 	}
-	c, _, err := open(alice.w.Origin())
+	c, _, err := alice.Socket("/orders/socket", alice.Home)
 	must(t, err)
 	defer func() { _ = c.CloseNow() }()
 	must(t, c.Write(ctx, websocket.MessageText, []byte("hello")))
@@ -248,8 +238,8 @@ func testUpload(t *testing.T, alice *person) {
 		}
 		_ = end.Close()
 	}()
-	headers := append(providertest.Fetch(alice.w.Origin()), alice.csrf())
-	if got := alice.do(http.MethodPut, "/orders/upload", body, headers...).arrived(t); got.Size != size-1 { // the first byte was read before
+	headers := append(providertest.Fetch(alice.Home), alice.CSRF())
+	if got := gatewaytest.Said[arrived](t, alice.Do(http.MethodPut, "/orders/upload", body, headers...)); got.Size != size-1 { // the first byte was read before
 		t.Errorf("%d bytes arrived", got.Size+1)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
+	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
 )
 
 // person sits at a browser. What it sees is written down.
@@ -69,7 +70,7 @@ func text(page string) string {
 // opens opens a page, and goes where it leads.
 func (p *person) opens(s *seen, path string) answer {
 	p.t.Helper()
-	got, err := p.Try(http.MethodGet, path, nil, gatewaytest.Navigation())
+	got, err := p.Try(http.MethodGet, path, nil, gatewaytest.Navigation()...)
 	a := answer{Answer: got}
 	if err != nil { // of the provider, to which the page leads
 		s.add("page", path+":", "nobody answers:", err.Error())
@@ -117,7 +118,8 @@ func (p *person) loggedIn() *person {
 
 // at has the next requests of all arrive at one of the gateways.
 func (p *person) at(n int) *person {
-	p.At(p.w.Gateways[n])
+	p.w.Front.Lead(p.w.Gateways[n].Front)
+	p.HTTP.CloseIdleConnections()
 	return p
 }
 
@@ -126,11 +128,7 @@ func (p *person) listens(s *seen) (ended <-chan struct{}) {
 	p.t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	p.t.Cleanup(stop)
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.w.Origin()+"/bff/events", nil)
-	must(p.t, err)
-	r.Header.Set("Sec-Fetch-Mode", "cors")
-	r.Header.Set("Sec-Fetch-Site", "same-origin")
-	res, err := p.HTTP.Do(r)
+	res, err := p.HTTP.Do(p.Request(ctx, http.MethodGet, "/bff/events", nil, providertest.Fetch(p.Home)...))
 	must(p.t, err)
 	if res.StatusCode != http.StatusOK {
 		p.t.Fatalf("the stream: %s", res.Status)

@@ -1,33 +1,29 @@
 package gatewaytest
 
 import (
+	"context"
 	"encoding/json"
-	"html"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
-	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
 )
 
-// Person sits at a browser with cookies, which follows redirects.
+// Person sits at a browser with cookies, which follows redirects ([Person.StopBefore]).
 type Person struct {
 	// Home is the origin that paths are of.
 	Home string
 	// HTTP is the browser.
 	HTTP *http.Client
+	// IDP is the same person at the provider, if that is one of ours; else nil.
+	IDP *providertest.Browser
 
 	t testing.TB
 	w *World
-}
-
-// Answer is what came back, whole.
-type Answer struct {
-	*http.Response
-	// Text is its body.
-	Text string
 }
 
 // Person is somebody new at the world's first origin.
@@ -35,7 +31,11 @@ func (w *World) Person(t testing.TB) *Person {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	must(t, err)
-	return &Person{Home: w.Origin(), HTTP: &http.Client{Transport: w.Transport(t), Jar: jar}, t: t, w: w}
+	p := &Person{Home: w.Origin(), HTTP: &http.Client{Transport: w.Transport(t), Jar: jar}, t: t, w: w}
+	if w.IDP != nil {
+		p.IDP = w.IDP.Browser(t)
+	}
+	return p
 }
 
 // For is the same person in another test.
@@ -52,27 +52,47 @@ func (p *Person) Visit(origin string) *Person {
 	return &other
 }
 
-// At makes the next requests come to that gateway.
-func (p *Person) At(g *Gateway) {
-	p.w.Front.Lead(g.Front)
-	p.HTTP.CloseIdleConnections()
+// At is the same person with the same cookies, whose requests come to that gateway, wherever the front leads.
+func (p *Person) At(g *Gateway) *Person {
+	other, browser := *p, *p.HTTP
+	browser.Transport = p.w.to(p.t, g.Front)
+	other.HTTP = &browser
+	return &other
 }
 
-// Try sends a request, to a path of Home or anywhere; form may be nil.
-func (p *Person) Try(method, target string, form url.Values, headers map[string]string) (Answer, error) {
+// StopBefore lets the browser show that it is led to such an address, in place of going there; nil means that it goes everywhere.
+func (p *Person) StopBefore(stop func(*url.URL) bool) *Person {
+	p.HTTP.CheckRedirect = nil
+	if stop != nil {
+		p.HTTP.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+			if stop(r.URL) {
+				return http.ErrUseLastResponse
+			}
+			return nil
+		}
+	}
+	return p
+}
+
+// Everywhere is where a browser stops that follows no redirect.
+func Everywhere(*url.URL) bool { return true }
+
+// Request is one to a path of Home or to anywhere, with headers as "Name: value"; an empty one is none.
+func (p *Person) Request(ctx context.Context, method, target string, body io.Reader, headers ...string) *http.Request {
 	p.t.Helper()
 	if strings.HasPrefix(target, "/") {
 		target = p.Home + target
 	}
-	r, err := http.NewRequestWithContext(p.t.Context(), method, target, strings.NewReader(form.Encode()))
+	r, err := http.NewRequestWithContext(ctx, method, target, body)
 	must(p.t, err)
-	for name, value := range headers {
-		r.Header.Set(name, value)
-	}
-	if form != nil {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	res, err := p.HTTP.Do(r)
+	providertest.SetHeaders(r.Header, headers...)
+	return r
+}
+
+// Try sends a [Person.Request].
+func (p *Person) Try(method, target string, body io.Reader, headers ...string) (Answer, error) {
+	p.t.Helper()
+	res, err := p.HTTP.Do(p.Request(p.t.Context(), method, target, body, headers...))
 	if err != nil {
 		return Answer{}, err
 	}
@@ -82,51 +102,46 @@ func (p *Person) Try(method, target string, form url.Values, headers map[string]
 }
 
 // Do is Try that must be answered.
-func (p *Person) Do(method, target string, form url.Values, headers map[string]string) Answer {
+func (p *Person) Do(method, target string, body io.Reader, headers ...string) Answer {
 	p.t.Helper()
-	a, err := p.Try(method, target, form, headers)
+	a, err := p.Try(method, target, body, headers...)
 	must(p.t, err)
 	return a
 }
 
-// Navigation are the headers of one by a page of the same origin, for somebody who reads English.
-func Navigation() map[string]string {
-	return map[string]string{"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "same-origin", "Accept-Language": "en"}
+// Post sends a form.
+func (p *Person) Post(target string, form url.Values, headers ...string) Answer {
+	p.t.Helper()
+	return p.Do(http.MethodPost, target, strings.NewReader(form.Encode()), append(headers, "Content-Type: application/x-www-form-urlencoded")...)
+}
+
+// Navigation are the headers of one by a page of the same origin, for somebody who reads English unless also says more.
+func Navigation(also ...string) []string {
+	return append(append(providertest.Navigate(), "Accept-Language: en"), also...)
 }
 
 // Navigate opens a page, and goes where it leads.
 func (p *Person) Navigate(target string) Answer {
 	p.t.Helper()
-	return p.Do(http.MethodGet, target, nil, Navigation())
+	return p.Do(http.MethodGet, target, nil, Navigation()...)
 }
 
-// Fetch is what a page does; headers are names and values in turn.
+// Fetch is what a page of Home does.
 func (p *Person) Fetch(method, target string, headers ...string) Answer {
 	p.t.Helper()
-	all := map[string]string{"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty", "Sec-Fetch-Site": "same-origin"}
-	for i := 0; i+1 < len(headers); i += 2 {
-		all[headers[i]] = headers[i+1]
-	}
-	return p.Do(method, target, nil, all)
+	return p.Do(method, target, nil, append(providertest.Fetch(p.Home), headers...)...)
 }
 
-// Submit sends the first form of a page with these fields, besides those that the page hides in it, and goes where it leads.
-func (p *Person) Submit(page Answer, fields url.Values) Answer {
-	p.t.Helper()
-	action := regexp.MustCompile(`<form[^>]* action="([^"]+)"`).FindStringSubmatch(page.Text)
-	if action == nil {
-		p.t.Fatalf("no form at %s: %s %.500s", page.Request.URL, page.Status, page.Text)
-	}
-	to, err := page.Request.URL.Parse(html.UnescapeString(action[1]))
+// Session is the value of the session's cookie; empty means that there is none.
+func (p *Person) Session() string {
+	home, err := url.Parse(p.Home)
 	must(p.t, err)
-	all := url.Values{}
-	for _, hidden := range regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)"`).FindAllStringSubmatch(page.Text, -1) {
-		all.Set(hidden[1], html.UnescapeString(hidden[2]))
+	for _, c := range p.HTTP.Jar.Cookies(home) {
+		if c.Name == "__Host-Http-ic" {
+			return c.Value
+		}
 	}
-	for name := range fields {
-		all.Set(name, fields.Get(name))
-	}
-	return p.Do(http.MethodPost, to.String(), all, Navigation())
+	return ""
 }
 
 // State is what /bff/session says.
@@ -141,14 +156,4 @@ func (p *Person) State() (s State) {
 	p.t.Helper()
 	must(p.t, json.Unmarshal([]byte(p.Fetch(http.MethodGet, "/bff/session").Text), &s))
 	return s
-}
-
-// Claims are what a service says of the token that it got, where services say that.
-func (a Answer) Claims(t testing.TB) (claims map[string]any) {
-	t.Helper()
-	if a.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s %.300s", a.Request.URL, a.Status, a.Text)
-	}
-	must(t, json.Unmarshal([]byte(a.Text), &claims))
-	return claims
 }

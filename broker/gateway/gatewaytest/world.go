@@ -2,8 +2,10 @@ package gatewaytest
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -171,7 +173,20 @@ func (w *World) Transport(t testing.TB) *http.Transport {
 		roots.AppendCertsFromPEM([]byte(w.IDP.Certificate()))
 	}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
-	t.Cleanup(transport.CloseIdleConnections)
+	t.Cleanup(transport.CloseIdleConnections) // before the gateways end, which wait a second for HTTP/2
+	return transport
+}
+
+// to is a Transport that reaches the origins at that address.
+func (w *World) to(t testing.TB, address string) *http.Transport {
+	transport := w.Transport(t)
+	transport.DialContext = func(ctx context.Context, network, to string) (net.Conn, error) {
+		if strings.HasSuffix(to, ":"+w.Front.port()) {
+			to = address
+		}
+		var d net.Dialer
+		return d.DialContext(ctx, network, to)
+	}
 	return transport
 }
 

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/coder/websocket"
+	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
 )
 
 // service is the application behind the gateway.
@@ -31,8 +31,8 @@ func newService(t *testing.T) *service {
 	mux.HandleFunc("GET /deep/unauthorized", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
 	mux.HandleFunc("POST /deep/orders", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ordered") })
 	mux.HandleFunc("POST /deep/files", store)
-	mux.HandleFunc("GET /deep/news", news)
-	mux.HandleFunc("GET /deep/socket", echo)
+	mux.HandleFunc("GET /deep/news", gatewaytest.ServeStream)
+	mux.HandleFunc("GET /deep/socket", gatewaytest.ServeEcho)
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.calls[r.Method+" "+r.URL.Path]++
@@ -102,27 +102,4 @@ func store(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_ = json.NewEncoder(w).Encode(stored{n, hex.EncodeToString(h.Sum(nil))})
-}
-
-// news are server-sent: one event, and then nothing until the page goes.
-func news(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/event-stream")
-	_, _ = io.WriteString(w, "data: hello\n\n")
-	_ = http.NewResponseController(w).Flush()
-	<-r.Context().Done()
-}
-
-// echo says what it hears.
-func echo(w http.ResponseWriter, r *http.Request) {
-	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true}) // the gateway has checked the origin
-	if err != nil {
-		return
-	}
-	defer func() { _ = c.CloseNow() }()
-	for {
-		kind, text, err := c.Read(r.Context())
-		if err != nil || c.Write(r.Context(), kind, text) != nil {
-			return
-		}
-	}
 }

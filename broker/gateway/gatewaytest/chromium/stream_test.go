@@ -76,7 +76,7 @@ func TestNews(t *testing.T) {
 		const events = new EventSource('/deep/news')
 		events.onmessage = e => done({ Text: e.data, Took: performance.now() - began, Open: events.readyState == EventSource.OPEN })
 	})`, &news)
-	if took := time.Duration(news.Took * float64(time.Millisecond)); news.Text != "hello" || took > soon() || !news.Open {
+	if took := time.Duration(news.Took * float64(time.Millisecond)); news.Text != "begun" || took > soon() || !news.Open {
 		t.Errorf("%+v", news)
 	}
 }

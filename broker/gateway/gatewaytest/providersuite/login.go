@@ -35,7 +35,7 @@ func (w *World) login(t *testing.T) {
 func (w *World) asks(t *testing.T) {
 	t.Helper()
 	p := w.Person(t)
-	p.stop = func(to *url.URL) bool { return to.Host != p.origin().Host }
+	p.StopBefore(func(to *url.URL) bool { return to.Host != p.origin().Host })
 	to, err := p.Navigate("/bff/login").Location()
 	must(t, err)
 	q := to.Query()

@@ -1,14 +1,10 @@
 package providersuite
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
-
-	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/intercom-broker/intercom/broker/gateway"
 	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
@@ -39,7 +35,7 @@ type World struct {
 func (d Driver) Start(t *testing.T, c Client) *World {
 	t.Helper()
 	w := &World{driver: d}
-	upstream := httptest.NewServer(http.HandlerFunc(claimsOf))
+	upstream := httptest.NewServer(http.HandlerFunc(gatewaytest.ServeClaims))
 	t.Cleanup(upstream.Close)
 	replicas := 2
 	if c.Alone {
@@ -56,24 +52,4 @@ func (d Driver) Start(t *testing.T, c Client) *World {
 }
 
 // Person sits down at a browser.
-func (w *World) Person(t *testing.T) *Person { return newPerson(t, w.World, w.driver.SignIn) }
-
-// leave goes where a logout leads, and answers what is asked there.
-func (w *World) leave(p *Person, address string) Answer {
-	p.t.Helper()
-	at := p.Navigate(address)
-	if w.driver.Confirm != nil {
-		at = w.driver.Confirm(p, at)
-	}
-	return at
-}
-
-func claimsOf(w http.ResponseWriter, r *http.Request) {
-	_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	claims := jwt.MapClaims{}
-	if _, _, err := jwt.NewParser().ParseUnverified(token, claims); err != nil {
-		http.Error(w, err.Error(), http.StatusUnauthorized)
-		return
-	}
-	_ = json.NewEncoder(w).Encode(claims)
-}
+func (w *World) Person(t *testing.T) *Person { return &Person{w.World.Person(t), t, w.driver.SignIn} }

@@ -29,6 +29,15 @@ func Fetch(origin string) []string {
 	return []string{"Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", "Sec-Fetch-Site: same-origin", "Origin: " + origin}
 }
 
+// SetHeaders sets headers that stand as "Name: value", the last of a name; an empty one is none.
+func SetHeaders(h http.Header, lines ...string) {
+	for _, line := range lines {
+		if name, value, _ := strings.Cut(line, ": "); name != "" {
+			h.Set(name, value)
+		}
+	}
+}
+
 // Tab returns a new one at a gateway, without cookies.
 func (s *Server) Tab(t testing.TB, gateway http.Handler, host string) *Tab {
 	t.Helper()
@@ -42,10 +51,7 @@ func (b *Tab) Do(method, target, form string, headers ...string) *http.Response 
 	if form != "" {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	for _, h := range headers {
-		name, value, _ := strings.Cut(h, ": ")
-		r.Header.Set(name, value)
-	}
+	SetHeaders(r.Header, headers...)
 	for _, c := range b.Cookies {
 		r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
 	}
