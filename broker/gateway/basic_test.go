@@ -11,6 +11,7 @@ import (
 
 	"github.com/intercom-broker/intercom/broker/credential"
 	"github.com/intercom-broker/intercom/broker/gateway"
+	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
 	"github.com/intercom-broker/intercom/broker/secret"
 )
 
@@ -48,18 +49,18 @@ func TestBasicWithAClaim(t *testing.T) {
 	p := newPortal(t)
 	w := newWorld(t, options{more: p.file("name")})
 	alice := w.person(t, 0)
-	alice.login("alice")
-	res := alice.fetch(http.MethodGet, "/navigation.json", "Authorization: Basic ZXZlOmtleS0x")
+	alice.Login("alice")
+	res := alice.Fetch(http.MethodGet, "/navigation.json", "Authorization: Basic ZXZlOmtleS0x")
 	if res.StatusCode != http.StatusOK {
-		t.Fatalf("%d %s", res.StatusCode, res.text)
+		t.Fatalf("%d %s", res.StatusCode, res.Text)
 	}
 	if name := <-p.users; name != "Alice Example" {
 		t.Errorf("the portal knows her as %q", name)
 	}
 	bob := w.person(t, 0)
-	bob.login("bob") // who is not in staff
-	if res := bob.fetch(http.MethodGet, "/navigation.json"); res.StatusCode != http.StatusForbidden {
-		t.Errorf("bob: %d %s", res.StatusCode, res.text)
+	bob.Login("bob") // who is not in staff
+	if res := bob.Fetch(http.MethodGet, "/navigation.json"); res.StatusCode != http.StatusForbidden {
+		t.Errorf("bob: %d %s", res.StatusCode, res.Text)
 	}
 }
 
@@ -69,15 +70,15 @@ func TestBasicAfterAChange(t *testing.T) {
 	p := newPortal(t)
 	w := newWorld(t, options{more: p.file("name")})
 	alice := w.person(t, 0)
-	alice.login("alice")
+	alice.Login("alice")
 	p.password.Store("key-2")
-	if res := alice.fetch(http.MethodGet, "/navigation.json"); res.StatusCode != http.StatusUnauthorized {
-		t.Fatalf("%d %s", res.StatusCode, res.text)
+	if res := alice.Fetch(http.MethodGet, "/navigation.json"); res.StatusCode != http.StatusUnauthorized {
+		t.Fatalf("%d %s", res.StatusCode, res.Text)
 	}
-	_, err := w.broker.Store.Write(t.Context(), credential.Name("portal/api"), credential.Fields{"password": secret.FromString("key-2")})
+	_, err := w.Broker.Store.Write(t.Context(), credential.Name("portal/api"), credential.Fields{"password": secret.FromString("key-2")})
 	must(t, err)
-	eventually(t, "the new password is used", func() bool {
-		return alice.fetch(http.MethodGet, "/navigation.json").StatusCode == http.StatusOK
+	gatewaytest.Eventually(t, "the new password is used", func() bool {
+		return alice.Fetch(http.MethodGet, "/navigation.json").StatusCode == http.StatusOK
 	})
 }
 
@@ -87,9 +88,9 @@ func TestBasicWithoutTheClaim(t *testing.T) {
 	p := newPortal(t)
 	w := newWorld(t, options{more: p.file("nickname"), change: func(c *gateway.Config) { c.Provider.Claims = []string{"nickname"} }})
 	alice := w.person(t, 0)
-	alice.login("alice")
-	if res := alice.fetch(http.MethodGet, "/navigation.json"); res.StatusCode != http.StatusBadGateway || !strings.Contains(res.text, "no claim nickname") {
-		t.Errorf("%d %s", res.StatusCode, res.text)
+	alice.Login("alice")
+	if res := alice.Fetch(http.MethodGet, "/navigation.json"); res.StatusCode != http.StatusBadGateway || !strings.Contains(res.Text, "no claim nickname") {
+		t.Errorf("%d %s", res.StatusCode, res.Text)
 	}
 }
 
@@ -98,7 +99,7 @@ func TestBasicWithAClaimThatIsNotKept(t *testing.T) {
 	t.Parallel()
 	p := newPortal(t)
 	w := newWorld(t, options{})
-	cfg := w.config(t, options{}, 1)
+	cfg := w.config(t)
 	cfg.Services = t.TempDir()
 	must(t, os.WriteFile(cfg.Services+"/portal.yaml", []byte("version: 1\nowner: test\nservices:\n"+p.file("nickname")), 0o600))
 	_, err := gateway.New(t.Context(), cfg)

@@ -3,12 +3,12 @@ package gateway_test
 import (
 	"context"
 	"crypto/tls"
-	"encoding/pem"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -34,9 +34,10 @@ func BenchmarkGateway(b *testing.B) {
 	l, redis := newCrowd(b), stack.StartRedis(b, stack.RedisOptions{})
 	w := newWorld(b, options{redis: redis, orders: l.upstream})
 	alice := w.person(b, 0)
-	alice.login("alice")
-	ours := order{Addr: w.gateways[0].Front, Token: true, Cookie: "__Host-Http-ic=" + alice.session(),
-		Roots: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.ca.cert.Raw}))}
+	alice.Login("alice")
+	roots, err := os.ReadFile(w.Authority.File)
+	must(b, err)
+	ours := order{Addr: w.Gateways[0].Front, Origin: w.Origin(), Token: true, Cookie: "__Host-Http-ic=" + alice.Session(), Roots: string(roots)}
 	bare := ours
 	bare.Addr, bare.Token = w.bare(b, l.upstream), false
 	for _, ours.Proto = range []string{"http1", "http2"} {
@@ -100,7 +101,7 @@ func (w *world) bare(b *testing.B, upstream string) (addr string) {
 	b.Helper()
 	target, err := url.Parse(upstream)
 	must(b, err)
-	cert, err := tls.LoadX509KeyPair(w.path("tls.pem"), w.path("tls.key"))
+	cert, err := tls.LoadX509KeyPair(w.Path("tls.pem"), w.Path("tls.key"))
 	must(b, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a benchmark's
 	must(b, err)
@@ -124,13 +125,13 @@ func BenchmarkLogout(b *testing.B) {
 		c.TrustedProxies = []gateway.Network{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}}
 	}})
 	alice := w.person(b, 0)
-	way := &traveller{RoundTripper: alice.http.Transport}
-	alice.http.Transport = way
+	way := &traveller{RoundTripper: alice.HTTP.Transport}
+	alice.HTTP.Transport = way
 	replicas := []*person{alice.at(0), alice.at(1), alice.at(2)}
 	var took []time.Duration
 	for b.Loop() {
 		way.moves++
-		alice.login("alice")
+		alice.Login("alice")
 		took = append(took, w.logout(b, replicas))
 	}
 	slices.Sort(took)
@@ -141,20 +142,20 @@ func BenchmarkLogout(b *testing.B) {
 func (w *world) logout(b *testing.B, replicas []*person) time.Duration {
 	b.Helper()
 	for _, p := range replicas { // each holds the session in its own memory now
-		if res := p.fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusOK {
-			b.Fatalf("%d %s", res.StatusCode, res.text)
+		if res := p.Fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusOK {
+			b.Fatalf("%d %s", res.StatusCode, res.Text)
 		}
 	}
 	var all sync.WaitGroup
 	began := time.Now()
 	for _, p := range replicas {
 		all.Go(func() {
-			for p.fetch(http.MethodGet, "/orders/1").StatusCode != http.StatusUnauthorized {
+			for p.Fetch(http.MethodGet, "/orders/1").StatusCode != http.StatusUnauthorized {
 				<-time.After(time.Millisecond)
 			}
 		})
 	}
-	if n := w.idp.EndSession(context.WithoutCancel(b.Context()), "alice"); n != 1 {
+	if n := w.IDP.EndSession(context.WithoutCancel(b.Context()), "alice"); n != 1 {
 		b.Errorf("%d sessions at the provider", n)
 	}
 	all.Wait()

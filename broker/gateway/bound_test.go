@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/intercom-broker/intercom/broker/gateway"
-	"github.com/intercom-broker/intercom/broker/gateway/bff"
+	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
 	"github.com/intercom-broker/intercom/broker/token"
 )
 
@@ -60,21 +60,21 @@ func TestOneLineOverTLS(t *testing.T) {
 		rules:  "p, group:staff, call, service/bound/**, allow\np, group:staff, exchange, audience/bound, allow\n",
 		change: func(c *gateway.Config) { c.UpstreamCA = trusted },
 	})
-	s.verifier.Issuer, s.verifier.Keys = w.broker.Issuer, token.RemoteKeys(nil, w.broker.Issuer+"/oauth2/jwks")
+	s.verifier.Issuer, s.verifier.Keys = w.Broker.Issuer, token.RemoteKeys(nil, w.Broker.Issuer+"/oauth2/jwks")
 	alice := w.person(t, 0)
-	alice.login("alice")
-	csrf := bff.HeaderCSRF + ": " + bff.CSRFToken([]byte(alice.session()))
+	alice.Login("alice")
+	csrf := alice.CSRF()
 	calls := func() {
 		t.Helper()
-		for _, res := range []answer{alice.fetch(http.MethodPost, "/bound/1", csrf), alice.fetch(http.MethodGet, "/bound/1")} {
-			if res.StatusCode != http.StatusOK || res.text != "alice" {
-				t.Fatalf("%s: %d %s", res.Request.Method, res.StatusCode, res.text)
+		for _, res := range []gatewaytest.Answer{alice.Fetch(http.MethodPost, "/bound/1", csrf), alice.Fetch(http.MethodGet, "/bound/1")} {
+			if res.StatusCode != http.StatusOK || res.Text != "alice" {
+				t.Fatalf("%s: %d %s", res.Request.Method, res.StatusCode, res.Text)
 			}
 		}
 	}
 	calls()
 	for n := 2; n <= 3; n++ {
-		w.broker.Domain.Rotate()
-		eventually(t, "the new certificate is shown", func() bool { calls(); return s.certificates() == n })
+		w.Broker.Domain.Rotate()
+		gatewaytest.Eventually(t, "the new certificate is shown", func() bool { calls(); return s.certificates() == n })
 	}
 }

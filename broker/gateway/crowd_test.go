@@ -30,7 +30,7 @@ const atOnce = 64
 
 // order is what the other side is to send.
 type order struct {
-	Addr, Proto, Roots, Cookie string
+	Addr, Origin, Proto, Roots, Cookie string
 	// Token is whether the service must get one.
 	Token bool
 	N     int
@@ -104,7 +104,7 @@ func (o order) client() *http.Client {
 	roots.AppendCertsFromPEM([]byte(o.Roots))
 	t := &http.Transport{
 		MaxIdleConnsPerHost: atOnce, DisableCompression: true, Protocols: new(http.Protocols),
-		TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: host},
+		TLSClientConfig: &tls.Config{RootCAs: roots},
 		Dial:            func(string, string) (net.Conn, error) { return net.Dial("tcp", o.Addr) }, //nolint:noctx // a benchmark's
 	}
 	t.Protocols.SetHTTP1(o.Proto == "http1")
@@ -128,14 +128,12 @@ func (o order) send(client *http.Client) error {
 
 // one is a request with the header fields that a browser has.
 func (o order) one(client *http.Client) error {
-	r, err := http.NewRequest(http.MethodGet, origin+"/orders/4711?expand=lines", nil) //nolint:noctx // a benchmark's
+	r, err := http.NewRequest(http.MethodGet, o.Origin+"/orders/4711?expand=lines", nil) //nolint:noctx // a benchmark's
 	if err != nil {
 		return err
 	}
-	for name, value := range headersOf(append(providertest.Fetch(origin), "Accept: application/json", "Accept-Language: en",
-		"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Referer: "+origin+"/", "Cookie: "+o.Cookie)) {
-		r.Header.Set(name, value)
-	}
+	providertest.SetHeaders(r.Header, append(providertest.Fetch(o.Origin), "Accept: application/json", "Accept-Language: en",
+		"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Referer: "+o.Origin+"/", "Cookie: "+o.Cookie)...)
 	res, err := client.Do(r)
 	if err != nil {
 		return err

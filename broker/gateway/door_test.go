@@ -6,13 +6,12 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/intercom-broker/intercom/broker/gateway"
+	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
 )
 
 // plaintext is a gateway before which TLS ends.
@@ -25,35 +24,37 @@ func plaintext(c *gateway.Config) {
 func TestDoorsCheckHeads(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{})
-	w.start(t, w.config(t, options{change: plaintext}, 1))
+	cfg := w.config(t)
+	plaintext(&cfg)
+	w.Add(t, cfg)
 	dial := map[string]func() (net.Conn, error){
 		"TLS": func() (net.Conn, error) {
-			return tls.Dial("tcp", w.gateways[0].Front, &tls.Config{RootCAs: w.roots, ServerName: host})
+			return tls.Dial("tcp", w.Gateways[0].Front, &tls.Config{RootCAs: w.Authority.Pool(), ServerName: host})
 		},
-		"plaintext": func() (net.Conn, error) { return net.Dial("tcp", w.gateways[1].Front) },
+		"plaintext": func() (net.Conn, error) { return net.Dial("tcp", w.Gateways[1].Front) },
 	}
 	for door, open := range dial {
 		for name, c := range map[string]struct {
 			head string
 			want int
 		}{
-			"a good one":                        {"GET /bff/session HTTP/1.1\r\nHost: icom.test\r\n\r\n", http.StatusOK},
-			"two lengths":                       {"POST /bff/session/touch HTTP/1.1\r\nHost: icom.test\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", http.StatusBadRequest},
-			"a line that ends in half":          {"GET /bff/session HTTP/1.1\nHost: icom.test\r\n\r\n", http.StatusBadRequest},
-			"a line that goes on":               {"GET /bff/session HTTP/1.1\r\nHost: icom.test\r\nX-A: b\r\n c\r\n\r\n", http.StatusBadRequest},
+			"a good one":                        {"GET /bff/session HTTP/1.1\r\nHost: HOST\r\n\r\n", http.StatusOK},
+			"two lengths":                       {"POST /bff/session/touch HTTP/1.1\r\nHost: HOST\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", http.StatusBadRequest},
+			"a line that ends in half":          {"GET /bff/session HTTP/1.1\nHost: HOST\r\n\r\n", http.StatusBadRequest},
+			"a line that goes on":               {"GET /bff/session HTTP/1.1\r\nHost: HOST\r\nX-A: b\r\n c\r\n\r\n", http.StatusBadRequest},
 			"a host of somebody else's":         {"GET /bff/session HTTP/1.1\r\nHost: evil.test\r\n\r\n", http.StatusNotFound},
-			"a path that leads out of our own":  {"GET /bff/../orders/1 HTTP/1.1\r\nHost: icom.test\r\n\r\n", http.StatusBadRequest},
-			"two slashes":                       {"GET /bff//session HTTP/1.1\r\nHost: icom.test\r\n\r\n", http.StatusBadRequest},
-			"a method that answers its request": {"TRACE /bff/session HTTP/1.1\r\nHost: icom.test\r\n\r\n", http.StatusMethodNotAllowed},
-			"a path with a hidden slash":        {"GET /orders/%2e%2e/items/1 HTTP/1.1\r\nHost: icom.test\r\n\r\n", http.StatusBadRequest},
-			"another's address in the request":  {"GET http://127.0.0.1:1/bff/session HTTP/1.1\r\nHost: icom.test\r\n\r\n", http.StatusBadRequest},
+			"a path that leads out of our own":  {"GET /bff/../orders/1 HTTP/1.1\r\nHost: HOST\r\n\r\n", http.StatusBadRequest},
+			"two slashes":                       {"GET /bff//session HTTP/1.1\r\nHost: HOST\r\n\r\n", http.StatusBadRequest},
+			"a method that answers its request": {"TRACE /bff/session HTTP/1.1\r\nHost: HOST\r\n\r\n", http.StatusMethodNotAllowed},
+			"a path with a hidden slash":        {"GET /orders/%2e%2e/items/1 HTTP/1.1\r\nHost: HOST\r\n\r\n", http.StatusBadRequest},
+			"another's address in the request":  {"GET http://127.0.0.1:1/bff/session HTTP/1.1\r\nHost: HOST\r\n\r\n", http.StatusBadRequest},
 		} {
 			t.Run(door+"/"+name, func(t *testing.T) {
 				conn, err := open()
 				must(t, err)
 				defer conn.Close()
 				must(t, conn.SetDeadline(time.Now().Add(30*time.Second)))
-				_, err = io.WriteString(conn, c.head)
+				_, err = io.WriteString(conn, strings.ReplaceAll(c.head, "HOST", w.hostPort()))
 				must(t, err)
 				res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 				must(t, err)
@@ -72,23 +73,17 @@ func TestReload(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{})
 	alice := w.person(t, 0)
-	alice.login("alice")
+	alice.Login("alice")
 	held := alice.stream("/orders/stream")
-	before := w.services.file()
-	write := func(text string) {
-		file := filepath.Join(w.broker.Dir, "services", "services.yaml")
-		must(t, os.WriteFile(file+".new", []byte(text), 0o600))
-		must(t, os.Rename(file+".new", file))
-	}
 	reached := func(path string, status int) func() bool {
-		return func() bool { return alice.fetch(http.MethodGet, path).StatusCode == status }
+		return func() bool { return alice.Fetch(http.MethodGet, path).StatusCode == status }
 	}
-	write(strings.Replace(before, `match: "/items/**"`, `match: "/things/**"`, 1))
-	eventually(t, "the new route is there", reached("/things/1", http.StatusOK))
-	eventually(t, "the old one is not", reached("/items/1", http.StatusNotFound))
-	write(strings.Replace(before, `match: "/items/**"`, `match: { host: other.test, path: "/items/**" }`, 1))
-	eventually(t, "readyz says why", func() bool {
-		status, text := w.gateways[0].readyz(t)
+	w.edit(t, serviceFile, `match: "/items/**"`, `match: "/things/**"`)
+	gatewaytest.Eventually(t, "the new route is there", reached("/things/1", http.StatusOK))
+	gatewaytest.Eventually(t, "the old one is not", reached("/items/1", http.StatusNotFound))
+	w.edit(t, serviceFile, `match: "/things/**"`, `match: { host: other.test, path: "/items/**" }`)
+	gatewaytest.Eventually(t, "readyz says why", func() bool {
+		status, text := w.Gateways[0].Readyz(t)
 		return status == http.StatusServiceUnavailable && strings.Contains(text, "other.test")
 	})
 	if !reached("/things/1", http.StatusOK)() {
@@ -107,19 +102,19 @@ func TestOwnPathsAreRefusedInOurWords(t *testing.T) {
 	t.Parallel()
 	alice := newWorld(t, options{}).person(t, 0)
 	for what, c := range map[string]struct {
-		got    answer
+		got    gatewaytest.Answer
 		status int
 		allow  string
 		word   string
 	}{
-		"nothing there":          {alice.fetch(http.MethodGet, "/bff/nothing"), http.StatusNotFound, "", `"code":"route_unknown"`},
-		"a page that is none":    {alice.navigate("/bff/nothing"), http.StatusNotFound, "", "<h1>Not found</h1>"},
-		"another method":         {alice.fetch(http.MethodDelete, "/bff/session"), http.StatusMethodNotAllowed, "GET", `"code":"method_not_allowed"`},
-		"another method, logout": {alice.fetch(http.MethodPut, "/bff/backchannel-logout"), http.StatusMethodNotAllowed, "POST", `"code":"`},
-		"a path in another form": {alice.fetch(http.MethodGet, "/bff//session"), http.StatusBadRequest, "", `"code":"request_refused"`},
+		"nothing there":          {alice.Fetch(http.MethodGet, "/bff/nothing"), http.StatusNotFound, "", `"code":"route_unknown"`},
+		"a page that is none":    {alice.Navigate("/bff/nothing"), http.StatusNotFound, "", "<h1>Not found</h1>"},
+		"another method":         {alice.Fetch(http.MethodDelete, "/bff/session"), http.StatusMethodNotAllowed, "GET", `"code":"method_not_allowed"`},
+		"another method, logout": {alice.Fetch(http.MethodPut, "/bff/backchannel-logout"), http.StatusMethodNotAllowed, "POST", `"code":"`},
+		"a path in another form": {alice.Fetch(http.MethodGet, "/bff//session"), http.StatusBadRequest, "", `"code":"request_refused"`},
 	} {
-		if c.got.StatusCode != c.status || c.got.Header.Get("Allow") != c.allow || !strings.Contains(c.got.text, c.word) {
-			t.Errorf("%s: %d %v %s", what, c.got.StatusCode, c.got.Header, c.got.text)
+		if c.got.StatusCode != c.status || c.got.Header.Get("Allow") != c.allow || !strings.Contains(c.got.Text, c.word) {
+			t.Errorf("%s: %d %v %s", what, c.got.StatusCode, c.got.Header, c.got.Text)
 		}
 	}
 }

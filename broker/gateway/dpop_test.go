@@ -70,13 +70,13 @@ func TestPossession(t *testing.T) {
 		rules: "p, group:staff, call, service/proving/**, allow\n",
 	})
 	alice, again := w.person(t, 0), w.person(t, 0)
-	alice.login("alice")
-	again.login("alice")
+	alice.Login("alice")
+	again.Login("alice")
 	calls := func(who *person, method, path string, headers ...string) {
 		t.Helper()
-		res := who.fetch(method, path, headers...)
+		res := who.Fetch(method, path, headers...)
 		if res.StatusCode != http.StatusOK || res.Header.Get(dpop.HeaderNonce) != "" {
-			t.Errorf("%s %s: %d %v %s", method, path, res.StatusCode, res.Header, res.text)
+			t.Errorf("%s %s: %d %v %s", method, path, res.StatusCode, res.Header, res.Text)
 		}
 	}
 	calls(alice, http.MethodGet, "/proving/1?x=1")

@@ -15,6 +15,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/embedded/openid"
 	"github.com/intercom-broker/intercom/broker/gateway"
 	"github.com/intercom-broker/intercom/broker/gateway/bff"
+	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
 	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
 	"github.com/intercom-broker/intercom/broker/strict"
 	"github.com/intercom-broker/intercom/deploy/stack"
@@ -23,7 +24,7 @@ import (
 // ready is what a load balancer asks.
 func (p *person) ready() int {
 	p.t.Helper()
-	return p.do(http.MethodGet, "/bff/ready").StatusCode
+	return p.Do(http.MethodGet, "/bff/ready", nil).StatusCode
 }
 
 // TestLeave: a gateway that is asked to end says so to whoever chooses among gateways, and goes on to serve: each
@@ -33,27 +34,27 @@ func TestLeave(t *testing.T) {
 	const drain = 4 * time.Second
 	var log bytes.Buffer // which is read when nobody writes any more
 	w := newWorld(t, options{change: func(c *gateway.Config) { c.Drain, c.LogOutput = strict.Duration(drain), &log }})
-	alice, g := w.person(t, 0), w.gateways[0]
-	alice.login("alice")
+	alice, g := w.person(t, 0), w.Gateways[0]
+	alice.Login("alice")
 	stream := alice.stream("/orders/stream")
 	if alice.ready() != http.StatusOK {
 		t.Error("it is not ready")
 	}
 	plain := alice.at(0) // without HTTP/2
-	plain.http.Transport.(*http.Transport).ForceAttemptHTTP2 = false
-	if plain.fetch(http.MethodGet, "/orders/1").Close {
+	plain.HTTP.Transport.(*http.Transport).ForceAttemptHTTP2 = false
+	if plain.Fetch(http.MethodGet, "/orders/1").Close {
 		t.Error("an answer asks its connection to go before there is a reason")
 	}
 	began := time.Now()
-	g.stop()
-	eventually(t, "a load balancer is told", func() bool { return plain.ready() == http.StatusServiceUnavailable })
-	if status, text := g.readyz(t); status != http.StatusServiceUnavailable || !strings.Contains(text, "closing") {
+	g.Leave()
+	gatewaytest.Eventually(t, "a load balancer is told", func() bool { return plain.ready() == http.StatusServiceUnavailable })
+	if status, text := g.Readyz(t); status != http.StatusServiceUnavailable || !strings.Contains(text, "closing") {
 		t.Errorf("readyz: %d %s", status, text)
 	}
-	if res := plain.fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusOK || !res.Close {
+	if res := plain.Fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusOK || !res.Close {
 		t.Errorf("a request that comes late: %s, the connection goes: %t", res.Status, res.Close)
 	}
-	if res := alice.fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusOK { // and HTTP/2 has been sent away
+	if res := alice.Fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusOK { // and HTTP/2 has been sent away
 		t.Errorf("a request that comes late: %s", res.Status)
 	}
 	select {
@@ -64,7 +65,7 @@ func TestLeave(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Error("the stream is still open")
 	}
-	must(t, <-g.ended)
+	g.Stop(t)
 	if took := time.Since(began); took < drain {
 		t.Errorf("it ended after %v", took)
 	}
@@ -78,20 +79,19 @@ func TestLeave(t *testing.T) {
 func TestLogoutBeforeTheEnd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{})
-	alice, g := w.person(t, 0), w.gateways[0]
-	alice.login("alice")
-	if res := alice.navigate("/bff/logout?sid=" + bff.PublicID([]byte(alice.session()))); res.StatusCode != http.StatusSeeOther {
+	alice, g := w.person(t, 0), w.Gateways[0]
+	alice.Login("alice")
+	if res := alice.Navigate("/bff/logout?sid=" + bff.PublicID([]byte(alice.Session()))); res.StatusCode != http.StatusSeeOther {
 		t.Fatalf("%s", res.Status)
 	}
-	if n := len(w.idp.Calls(openid.PathRevoke)); n != 0 {
+	if n := len(w.IDP.Calls(openid.PathRevoke)); n != 0 {
 		t.Errorf("taken back %d times before", n)
 	}
 	const slow = 3 * time.Second // an end with HTTP/2 takes one anyway
-	w.idp.Break(openid.PathRevoke, providertest.Slow(slow))
+	w.IDP.Break(openid.PathRevoke, providertest.Slow(slow))
 	began := time.Now()
-	g.stop()
-	must(t, <-g.ended)
-	if n, took := len(w.idp.Calls(openid.PathRevoke)), time.Since(began); n != 1 || took < slow {
+	g.Stop(t)
+	if n, took := len(w.IDP.Calls(openid.PathRevoke)), time.Since(began); n != 1 || took < slow {
 		t.Errorf("taken back %d times, and it ended after %v", n, took)
 	}
 }
@@ -102,11 +102,11 @@ func TestReadyIsThisGateways(t *testing.T) {
 	t.Parallel()
 	redis := stack.StartRedis(t, stack.RedisOptions{})
 	w := newWorld(t, options{redis: redis})
-	cfg := w.config(t, options{redis: redis}, 1)
-	cfg.Provider.CA = w.path("tls.pem") // a certificate, and not the provider's
-	g := w.run(t, cfg)
-	eventually(t, "readyz names the provider alone", func() bool {
-		status, text := g.readyz(t)
+	cfg := w.config(t)
+	cfg.Provider.CA = w.Path("tls.pem") // a certificate, and not the provider's
+	g := w.Run(t, cfg)
+	gatewaytest.Eventually(t, "readyz names the provider alone", func() bool {
+		status, text := g.Readyz(t)
 		return status == http.StatusServiceUnavailable && strings.Contains(text, "provider") && w.person(t, 1).ready() == http.StatusOK
 	})
 	must(t, redis.Pause())
@@ -114,26 +114,26 @@ func TestReadyIsThisGateways(t *testing.T) {
 		t.Errorf("without Redis it is ready: %d", status)
 	}
 	must(t, redis.Resume())
-	eventually(t, "it is ready again", func() bool { return w.person(t, 1).ready() == http.StatusOK })
+	gatewaytest.Eventually(t, "it is ready again", func() bool { return w.person(t, 1).ready() == http.StatusOK })
 }
 
 // TestLeaveAnswersNewcomers: whoever had connected when the door closed is answered, also if the request comes after that.
 func TestLeaveAnswersNewcomers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{})
-	g := w.gateways[0]
-	conn, err := tls.Dial("tcp", g.Front, &tls.Config{RootCAs: w.roots, ServerName: host})
+	g := w.Gateways[0]
+	conn, err := tls.Dial("tcp", g.Front, &tls.Config{RootCAs: w.Authority.Pool(), ServerName: host})
 	must(t, err)
 	defer conn.Close()
-	g.stop()
-	eventually(t, "the door is closed", func() bool {
+	g.Leave()
+	gatewaytest.Eventually(t, "the door is closed", func() bool {
 		other, err := net.Dial("tcp", g.Front)
 		if err == nil {
 			_ = other.Close()
 		}
 		return err != nil
 	})
-	_, err = io.WriteString(conn, "GET /bff/session HTTP/1.1\r\nHost: "+host+"\r\nSec-Fetch-Site: same-origin\r\n\r\n")
+	_, err = io.WriteString(conn, "GET /bff/session HTTP/1.1\r\nHost: "+w.hostPort()+"\r\nSec-Fetch-Site: same-origin\r\n\r\n")
 	must(t, err)
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	must(t, err)
@@ -141,5 +141,5 @@ func TestLeaveAnswersNewcomers(t *testing.T) {
 	if res.StatusCode != http.StatusOK || !res.Close {
 		t.Errorf("%s, the connection goes: %t", res.Status, res.Close)
 	}
-	must(t, <-g.ended)
+	g.Stop(t)
 }

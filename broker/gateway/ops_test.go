@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/intercom-broker/intercom/broker/gateway"
+	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
 	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
 	"github.com/intercom-broker/intercom/broker/service"
 )
@@ -26,17 +27,19 @@ func TestConformance(t *testing.T) {
 func testForwardedFor(t *testing.T) {
 	w := newWorld(t, options{})
 	slowed := func(t *testing.T, trusted []gateway.Network, forwarded string) bool {
-		n := len(w.gateways)
-		w.start(t, w.config(t, options{change: func(c *gateway.Config) { c.TrustedProxies = trusted }}, n))
+		n := len(w.Gateways)
+		cfg := w.config(t)
+		cfg.TrustedProxies = trusted
+		w.Add(t, cfg)
 		p := w.person(t, n)
 		for i := range 40 {
-			res := p.do(http.MethodPost, "/bff/backchannel-logout", "Content-Type: application/x-www-form-urlencoded",
+			res := p.Do(http.MethodPost, "/bff/backchannel-logout", nil, "Content-Type: application/x-www-form-urlencoded",
 				"X-Forwarded-For: "+strings.ReplaceAll(forwarded, "N", fmt.Sprint(i)), fmt.Sprintf("Forwarded: for=10.0.0.%d", i), fmt.Sprintf("X-Real-Ip: 10.0.0.%d", i))
 			if res.StatusCode == http.StatusTooManyRequests {
 				return true
 			}
 			if res.StatusCode != http.StatusBadRequest {
-				t.Fatalf("%d %s", res.StatusCode, res.text)
+				t.Fatalf("%d %s", res.StatusCode, res.Text)
 			}
 		}
 		return false
@@ -66,17 +69,17 @@ func testForwardedFor(t *testing.T) {
 // testProviderIsVerified: a provider whose certificate nobody vouches for is one that does not answer.
 func testProviderIsVerified(t *testing.T) {
 	w := newWorld(t, options{})
-	cfg := w.config(t, options{}, 1)
-	cfg.Provider.CA = w.path("tls.pem") // a certificate, and not the provider's
-	g := w.run(t, cfg)
-	eventually(t, "readyz names the provider", func() bool {
-		status, text := g.readyz(t)
+	cfg := w.config(t)
+	cfg.Provider.CA = w.Path("tls.pem") // a certificate, and not the provider's
+	g := w.Run(t, cfg)
+	gatewaytest.Eventually(t, "readyz names the provider", func() bool {
+		status, text := g.Readyz(t)
 		return status == http.StatusServiceUnavailable && strings.Contains(text, "provider")
 	})
-	if res := w.person(t, 1).navigate("/bff/login"); res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
+	if res := w.person(t, 1).Navigate("/bff/login"); res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
 		t.Errorf("login: %d %v", res.StatusCode, res.Header)
 	}
-	if n := len(w.idp.Calls("/token")); n != 0 {
+	if n := len(w.IDP.Calls("/token")); n != 0 {
 		t.Errorf("%d calls arrived", n)
 	}
 }
@@ -88,7 +91,7 @@ func testOwnPages(t *testing.T) {
 	p := w.person(t, 0)
 	for path, headers := range map[string][]string{
 		"/bff/login":                     providertest.Navigate(),
-		"/bff/login?by=fetch":            providertest.Fetch(origin),
+		"/bff/login?by=fetch":            providertest.Fetch(w.Origin()),
 		"/bff/callback?state=x":          providertest.Navigate(),
 		"/bff/logout":                    providertest.Navigate(),
 		"/bff/logout/return?state=x":     providertest.Navigate(),
@@ -97,7 +100,7 @@ func testOwnPages(t *testing.T) {
 		"/bff/nothing":                   providertest.Navigate(),
 		"/bff/jwks":                      nil,
 	} {
-		res := p.do(http.MethodGet, path, headers...)
+		res := p.Do(http.MethodGet, path, nil, headers...)
 		h := res.Header
 		if !strings.HasPrefix(h.Get("Strict-Transport-Security"), "max-age=") || h.Get("Referrer-Policy") != "no-referrer" ||
 			h.Get("X-Content-Type-Options") != "nosniff" || !strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") ||

@@ -14,6 +14,8 @@ import (
 	"github.com/intercom-broker/intercom/broker/embedded/openid"
 	"github.com/intercom-broker/intercom/broker/gateway"
 	"github.com/intercom-broker/intercom/broker/gateway/bff"
+	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
+	"github.com/intercom-broker/intercom/broker/secret"
 	"github.com/intercom-broker/intercom/broker/strict"
 	"github.com/intercom-broker/intercom/deploy/stack"
 )
@@ -21,11 +23,11 @@ import (
 // loggedOut reports whether a logout with the session's own token finds nobody any more. It ends what it finds.
 func (p *person) loggedOut() bool {
 	p.t.Helper()
-	res := p.fetch(http.MethodPost, "/bff/logout", bff.HeaderCSRF+": "+bff.CSRFToken([]byte(p.session())))
+	res := p.Fetch(http.MethodPost, "/bff/logout", bff.HeaderCSRF+": "+bff.CSRFToken([]byte(p.Session())))
 	var said struct {
 		LogoutURL string `json:"logout_url"`
 	}
-	must(p.t, json.Unmarshal([]byte(res.text), &said))
+	must(p.t, json.Unmarshal([]byte(res.Text), &said))
 	return said.LogoutURL == ""
 }
 
@@ -34,10 +36,10 @@ func TestReplicas(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{replicas: 3, redis: stack.StartRedis(t, stack.RedisOptions{}), change: unhurried})
 	alice := w.person(t, 0)
-	begun := alice.navigate("/bff/login")
-	back := alice.idp.Login(begun.Header.Get("Location"), "alice")
-	if res := alice.at(1).navigate("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusSeeOther || alice.session() == "" {
-		t.Fatalf("callback: %d %s", res.StatusCode, res.text)
+	begun := alice.Navigate("/bff/login")
+	back := alice.IDP.Login(begun.Header.Get("Location"), "alice")
+	if res := alice.at(1).Navigate("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusSeeOther || alice.Session() == "" {
+		t.Fatalf("callback: %d %s", res.StatusCode, res.Text)
 	}
 	if alice.at(2).loggedOut() {
 		t.Error("the third gateway does not know the session")
@@ -49,17 +51,16 @@ func TestSealingKeys(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{redis: stack.StartRedis(t, stack.RedisOptions{})})
 	alice, bob := w.person(t, 0), w.person(t, 0)
-	alice.login("alice")
+	alice.Login("alice")
 	next := strings.Repeat("c3", 32)
-	w.write(t, "sealing", next+"\n"+strings.Repeat("5a", 32)+"\n")
-	w.write(t, "next", next)
+	w.Write(t, "sealing", next+"\n"+strings.Repeat("5a", 32)+"\n")
+	w.Write(t, "next", next)
 	// Another gateway has only the new key: it knows whom the first one has sealed with it.
-	w.start(t, w.config(t, options{redis: nil, change: func(c *gateway.Config) {
-		c.Sessions = w.gateways[0].cfg.Sessions
-		c.Sessions.Keys = []strict.Ref{{Scheme: "file", Name: w.path("next")}}
-	}}, 1))
-	every(t, 250*time.Millisecond, "the first gateway seals with the new key", func() bool {
-		bob.login("bob")
+	cfg := w.config(t)
+	cfg.Sessions.Keys = []strict.Ref{{Scheme: "file", Name: w.Path("next")}}
+	w.Add(t, cfg)
+	gatewaytest.Every(t, 250*time.Millisecond, "the first gateway seals with the new key", func() bool {
+		bob.Login("bob")
 		return !bob.at(1).loggedOut()
 	})
 	if alice.loggedOut() {
@@ -71,7 +72,7 @@ func TestSealingKeys(t *testing.T) {
 func (p *person) jwks() (ids []string) {
 	p.t.Helper()
 	var set jose.JSONWebKeySet
-	must(p.t, json.Unmarshal([]byte(p.do(http.MethodGet, "/bff/jwks").text), &set))
+	must(p.t, json.Unmarshal([]byte(p.Do(http.MethodGet, "/bff/jwks", nil).Text), &set))
 	for _, k := range set.Keys {
 		if !k.IsPublic() {
 			p.t.Error("a private key is served")
@@ -86,23 +87,21 @@ func (p *person) jwks() (ids []string) {
 // later is not ready before the provider can know its key.
 func TestClientKeys(t *testing.T) {
 	t.Parallel()
-	byKey := func(c *gateway.Config) { c.Provider.Auth, c.Provider.Secret = "private_key_jwt", strict.Ref{} }
-	client := openid.Client{
-		ID: "gateway", RedirectURIs: []string{origin + "/bff/callback"}, PostLogoutRedirectURIs: []string{origin + "/bff/logout/return"},
-		JWKSURI: origin + "/bff/jwks",
-	}
 	redis := stack.StartRedis(t, stack.RedisOptions{})
-	w := newWorld(t, options{redis: redis, change: byKey, provider: openid.Config{Clients: []openid.Client{client}}})
-	w.person(t, 0).login("alice")
-	if auth := w.idp.Calls(openid.PathToken)[0].Auth; auth != "private_key_jwt" {
+	w := newWorld(t, options{redis: redis, provider: func(g *gatewaytest.World, theirs *openid.Config, ours *gateway.Provider) {
+		theirs.Clients[0].Secret, theirs.Clients[0].JWKSURI = secret.Value{}, g.Origin()+"/bff/jwks"
+		ours.Auth, ours.Secret = "private_key_jwt", strict.Ref{}
+	}})
+	w.person(t, 0).Login("alice")
+	if auth := w.IDP.Calls(openid.PathToken)[0].Auth; auth != "private_key_jwt" {
 		t.Errorf("proved by %q", auth)
 	}
 	began := time.Now()
-	w.start(t, w.config(t, options{redis: redis, change: byKey}, 1))
+	w.Add(t, w.config(t))
 	if waited := time.Since(began); waited < 14*time.Second {
 		t.Errorf("ready after %v, before the provider can know the key", waited)
 	}
-	w.person(t, 1).login("bob")
+	w.person(t, 1).Login("bob")
 	forged := `{"kty":"EC","crv":"P-256","kid":"forged","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}`
 	for _, member := range []string{forged, "." + forged, "x." + forged} {
 		redis.Call(t, "ZADD", "ic:jwks", strconv.FormatInt(time.Now().Add(time.Minute).UnixMilli(), 10), member)

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
 )
 
 // services are two that browsers reach: orders takes a token that the broker mints, and items one that the provider
@@ -29,10 +31,7 @@ func newServices(t testing.TB) *services {
 }
 
 func (s *services) file() string {
-	return fmt.Sprintf(`version: 1
-owner: test
-services:
-  orders: { upstream: { url: %q, dial: [127.0.0.0/8] }, token: { bind: none }, match: "/orders/**" }
+	return fmt.Sprintf(`  orders: { upstream: { url: %q, dial: [127.0.0.0/8] }, token: { bind: none }, match: "/orders/**" }
   client: { vend: { credential: gateway/client } }
   items: { upstream: { url: %q, dial: [127.0.0.0/8] }, token: { bind: none }, user: { exchange: { audience: items-api } }, match: "/items/**" }
 `, s.orders.URL, s.items.URL)
@@ -42,14 +41,11 @@ services:
 func (s *services) serve(w http.ResponseWriter, r *http.Request) {
 	s.served.Add(1)
 	if strings.HasSuffix(r.URL.Path, "/socket") {
-		echo(w, r)
+		gatewaytest.ServeEcho(w, r)
 		return
 	}
 	if strings.HasSuffix(r.URL.Path, "/stream") {
-		w.Header().Set("Content-Type", "text/event-stream")
-		_, _ = fmt.Fprint(w, "data: begun\n\n")
-		_ = http.NewResponseController(w).Flush()
-		<-r.Context().Done()
+		gatewaytest.ServeStream(w, r)
 		return
 	}
 	claims := jwt.MapClaims{}
@@ -66,13 +62,4 @@ type arrived struct {
 	Path   string
 	Claims map[string]any
 	Header http.Header
-}
-
-func (a answer) arrived(t testing.TB) (got arrived) {
-	t.Helper()
-	if a.StatusCode != http.StatusOK {
-		t.Fatalf("%d %s", a.StatusCode, a.text)
-	}
-	must(t, json.Unmarshal([]byte(a.text), &got))
-	return got
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/intercom-broker/intercom/broker/gateway"
+	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
 	"github.com/intercom-broker/intercom/broker/strict"
 )
 
@@ -72,26 +73,26 @@ func TestStalePolicy(t *testing.T) {
 		c.TrustedProxies = []gateway.Network{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}}
 		c.Brokers.Mesh, c.Brokers.Stale = []string{way.Addr().String()}, strict.Duration(stale)
 	}})
-	alice, g := w.person(t, 0), w.gateways[0]
-	alice.login("alice")
-	ask := func() answer { // which is about policy alone
-		return alice.fetch(http.MethodGet, "/bff/authz", "X-Forwarded-Method: GET", "X-Forwarded-Uri: /orders/1", "X-Forwarded-Host: "+host)
+	alice, g := w.person(t, 0), w.Gateways[0]
+	alice.Login("alice")
+	ask := func() gatewaytest.Answer { // which is about policy alone
+		return alice.Fetch(http.MethodGet, "/bff/authz", "X-Forwarded-Method: GET", "X-Forwarded-Uri: /orders/1", "X-Forwarded-Host: "+w.hostPort())
 	}
 	if res := ask(); res.StatusCode != http.StatusOK {
-		t.Fatalf("%s %s", res.Status, res.text)
+		t.Fatalf("%s %s", res.Status, res.Text)
 	}
 	began := time.Now()
 	way.hung.Store(true)
-	eventually(t, "all is refused", func() bool { return ask().StatusCode == http.StatusServiceUnavailable })
+	gatewaytest.Eventually(t, "all is refused", func() bool { return ask().StatusCode == http.StatusServiceUnavailable })
 	if took := time.Since(began); took < stale-6*time.Second { // the last word is at most a heartbeat old
 		t.Errorf("the policy was followed for %v", took)
 	}
-	if res := ask(); !strings.Contains(res.text, `"code":"policy_failed"`) {
-		t.Errorf("%s", res.text)
+	if res := ask(); !strings.Contains(res.Text, `"code":"policy_failed"`) {
+		t.Errorf("%s", res.Text)
 	}
-	if status, text := g.readyz(t); status != http.StatusServiceUnavailable || !strings.Contains(text, "brokers.stale") {
+	if status, text := g.Readyz(t); status != http.StatusServiceUnavailable || !strings.Contains(text, "brokers.stale") {
 		t.Errorf("readyz: %d %s", status, text)
 	}
 	way.hung.Store(false)
-	eventually(t, "a broker is heard again", func() bool { return ask().StatusCode == http.StatusOK })
+	gatewaytest.Eventually(t, "a broker is heard again", func() bool { return ask().StatusCode == http.StatusOK })
 }

@@ -3,7 +3,6 @@ package gateway_test
 import (
 	"context"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/intercom-broker/intercom/broker/embedded/openid"
 	"github.com/intercom-broker/intercom/broker/gateway"
+	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
 	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
 	"github.com/intercom-broker/intercom/broker/strict"
 	"github.com/intercom-broker/intercom/deploy/stack"
@@ -26,29 +26,29 @@ func unhurried(c *gateway.Config) {
 func TestOneRefresh(t *testing.T) {
 	w := newWorld(t, options{replicas: 3, redis: stack.StartRedis(t, stack.RedisOptions{}), change: unhurried})
 	soon := providertest.Answer(func(answer map[string]any) { answer["expires_in"] = 1 })
-	w.idp.Break(openid.PathToken, providertest.Times(1, soon))
+	w.IDP.Break(openid.PathToken, providertest.Times(1, soon))
 	alice := w.person(t, 0)
-	alice.login("alice")
+	alice.Login("alice")
 	<-time.After(1100 * time.Millisecond) // the token's life, as the gateways were told
 	before := w.services.served.Load()
-	if w.idp.Grants("refresh_token") != 0 {
+	if w.IDP.Grants("refresh_token") != 0 {
 		t.Fatal("it was refreshed already")
 	}
 	const requests = 200
-	answers := make(chan answer, requests)
+	answers := make(chan gatewaytest.Answer, requests)
 	var all sync.WaitGroup
 	replicas := []*person{alice.at(0), alice.at(1), alice.at(2)}
 	for i := range requests {
-		all.Go(func() { answers <- replicas[i%3].fetch(http.MethodGet, "/orders/1") })
+		all.Go(func() { answers <- replicas[i%3].Fetch(http.MethodGet, "/orders/1") })
 	}
 	all.Wait()
 	close(answers)
 	for res := range answers {
 		if res.StatusCode != http.StatusOK {
-			t.Errorf("%d %s", res.StatusCode, res.text)
+			t.Errorf("%d %s", res.StatusCode, res.Text)
 		}
 	}
-	if n := w.idp.Grants("refresh_token"); n != 1 {
+	if n := w.IDP.Grants("refresh_token"); n != 1 {
 		t.Errorf("%d refreshes", n)
 	}
 	if n := w.services.served.Load() - before; n != requests {
@@ -61,14 +61,14 @@ func TestBackchannelLogout(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{replicas: 3, redis: stack.StartRedis(t, stack.RedisOptions{}), change: unhurried})
 	alice := w.person(t, 0)
-	alice.login("alice")
+	alice.Login("alice")
 	streams := []*stream{alice.at(0).stream("/orders/stream"), alice.at(1).stream("/orders/stream"), alice.at(2).stream("/bff/events")}
-	if n := w.idp.EndSession(t.Context(), "alice"); n != 1 {
+	if n := w.IDP.EndSession(t.Context(), "alice"); n != 1 {
 		t.Fatalf("%d sessions at the provider", n)
 	}
-	for i := range w.gateways {
-		eventually(t, "the gateway knows", func() bool {
-			return alice.at(i).fetch(http.MethodGet, "/orders/1").StatusCode == http.StatusUnauthorized
+	for i := range w.Gateways {
+		gatewaytest.Eventually(t, "the gateway knows", func() bool {
+			return alice.at(i).Fetch(http.MethodGet, "/orders/1").StatusCode == http.StatusUnauthorized
 		})
 	}
 	for i, s := range streams {
@@ -81,15 +81,13 @@ func TestStreamsAreAskedToGo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{change: func(c *gateway.Config) { c.Grace = strict.Duration(5 * time.Minute) }})
 	alice := w.person(t, 0)
-	alice.login("alice")
+	alice.Login("alice")
 	streams := []*stream{alice.stream("/orders/stream"), alice.stream("/bff/events")}
-	w.gateways[0].stop()
+	w.Gateways[0].Leave()
 	for i, s := range streams {
 		s.ends(t, i)
 	}
-	if err := <-w.gateways[0].ended; err != nil {
-		t.Error(err)
-	}
+	w.Gateways[0].Stop(t)
 }
 
 // stream is an answer that lasts.
@@ -102,12 +100,7 @@ type stream struct {
 func (p *person) stream(path string) *stream {
 	p.t.Helper()
 	ctx, stop := context.WithCancel(p.t.Context())
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, origin+path, nil)
-	must(p.t, err)
-	for name, value := range headersOf(slices.Concat(providertest.Fetch(origin), []string{"Accept: text/event-stream"})) {
-		r.Header.Set(name, value)
-	}
-	res, err := p.http.Do(r)
+	res, err := p.HTTP.Do(p.Request(ctx, http.MethodGet, path, nil, append(providertest.Fetch(p.Home), "Accept: text/event-stream")...))
 	must(p.t, err)
 	if res.StatusCode != http.StatusOK {
 		p.t.Fatalf("%s: %d", path, res.StatusCode)
@@ -145,23 +138,23 @@ func TestStoreFrozen(t *testing.T) {
 	redis := stack.StartRedis(t, stack.RedisOptions{})
 	w := newWorld(t, options{redis: redis})
 	alice := w.person(t, 0)
-	alice.login("alice")
+	alice.Login("alice")
 	must(t, redis.Pause())
-	eventually(t, "the store counts as down", func() bool {
-		return alice.fetch(http.MethodGet, "/orders/1").StatusCode == http.StatusServiceUnavailable
+	gatewaytest.Eventually(t, "the store counts as down", func() bool {
+		return alice.Fetch(http.MethodGet, "/orders/1").StatusCode == http.StatusServiceUnavailable
 	})
-	for _, res := range []answer{
-		alice.fetch(http.MethodGet, "/orders/1"), alice.navigate("/orders/1"), alice.fetch(http.MethodGet, "/bff/session"), alice.navigate("/bff/login"),
+	for _, res := range []gatewaytest.Answer{
+		alice.Fetch(http.MethodGet, "/orders/1"), alice.Navigate("/orders/1"), alice.Fetch(http.MethodGet, "/bff/session"), alice.Navigate("/bff/login"),
 	} {
 		if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
 			t.Errorf("%s: %d %v", res.Request.URL, res.StatusCode, res.Header)
 		}
 	}
-	if status, text := w.gateways[0].readyz(t); status != http.StatusServiceUnavailable || !strings.Contains(text, "sessions") {
+	if status, text := w.Gateways[0].Readyz(t); status != http.StatusServiceUnavailable || !strings.Contains(text, "sessions") {
 		t.Errorf("readyz: %d %s", status, text)
 	}
 	must(t, redis.Resume())
-	eventually(t, "alice is served again", func() bool { return alice.fetch(http.MethodGet, "/orders/1").StatusCode == http.StatusOK })
+	gatewaytest.Eventually(t, "alice is served again", func() bool { return alice.Fetch(http.MethodGet, "/orders/1").StatusCode == http.StatusOK })
 }
 
 // TestTheProviderIsBack: who waits since the provider was away does so no longer than it is.
@@ -169,20 +162,20 @@ func TestTheProviderIsBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{})
 	soon := providertest.Answer(func(answer map[string]any) { answer["expires_in"] = 1 })
-	w.idp.Break(openid.PathToken, providertest.Times(1, soon))
+	w.IDP.Break(openid.PathToken, providertest.Times(1, soon))
 	alice := w.person(t, 0)
-	alice.login("alice")
+	alice.Login("alice")
 	<-time.After(1100 * time.Millisecond) // the token's life, as the gateway was told
 	for _, endpoint := range []string{openid.PathToken, openid.PathDiscovery} {
-		w.idp.Break(endpoint, providertest.Status(http.StatusServiceUnavailable, 30*time.Second))
+		w.IDP.Break(endpoint, providertest.Status(http.StatusServiceUnavailable, 30*time.Second))
 	}
-	status := func() int { return alice.fetch(http.MethodGet, "/orders/1").StatusCode }
+	status := func() int { return alice.Fetch(http.MethodGet, "/orders/1").StatusCode }
 	if got := status(); got != http.StatusServiceUnavailable {
 		t.Fatalf("with a token that has ended: %d", got)
 	}
-	w.idp.Heal()
+	w.IDP.Heal()
 	back := time.Now()
-	eventually(t, "she is served", func() bool { return status() == http.StatusOK })
+	gatewaytest.Eventually(t, "she is served", func() bool { return status() == http.StatusOK })
 	if took := time.Since(back); took > 20*time.Second {
 		t.Errorf("after %v: she has waited for the end of her pause", took)
 	}
