@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/intercom-broker/intercom/broker/egress"
+	"github.com/intercom-broker/intercom/broker/hygiene/doortest"
 )
 
 // TestCertificateOfAnotherVersion holds that a new version means new connections, that the old version's end
@@ -38,8 +39,8 @@ func TestCertificateOfAnotherVersion(t *testing.T) {
 	d.services(t, "  one:\n    upstream: "+flow+mtls+"  two:\n    upstream: "+flow+mtls+"  bare: { upstream: "+flow+", token: { bind: none } }\n")
 	c := d.client(t, "h2")
 	for name, want := range map[string]string{"one": "one", "two": "one", "bare": "nobody"} {
-		if a := do(t, c, "GET", "https://door.test/"+name+"/"); a.body != want {
-			t.Errorf("%s showed %q: %d", name, a.body, a.StatusCode)
+		if a := doortest.Do(t, c, "GET", "https://door.test/"+name+"/"); a.Text != want {
+			t.Errorf("%s showed %q: %d", name, a.Text, a.StatusCode)
 		}
 	}
 	shared := 0
@@ -54,8 +55,8 @@ func TestCertificateOfAnotherVersion(t *testing.T) {
 	defer func() { _ = held.Body.Close() }()
 	putPair("two")
 	v.Doubt("legacy/mtls")
-	if a := do(t, c, "GET", "https://door.test/one/"); a.body != "two" {
-		t.Errorf("after the change: %q", a.body)
+	if a := doortest.Do(t, c, "GET", "https://door.test/one/"); a.Text != "two" {
+		t.Errorf("after the change: %q", a.Text)
 	}
 	close(hold)
 	if b, err := io.ReadAll(held.Body); string(b) != "begun one" || err != nil {

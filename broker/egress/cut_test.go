@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/hygiene/doortest"
 )
 
 const denyAll = "p, spiffe://intercom.test/orders, call, service/crm/**, deny"
@@ -32,10 +33,10 @@ func ticking(w http.ResponseWriter, r *http.Request) {
 // TestPolicyCutsStreams: within moments of the change, and only what it no longer allows.
 func TestPolicyCutsStreams(t *testing.T) {
 	_, flow := upstream(t, ticking)
-	protocols(t, func(t *testing.T, proto string) {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
 		d := newDoor(t, crm(flow))
 		client := d.client(t, proto)
-		cut, kept := open(t, client, "GET", "https://crm/events", nil), open(t, client, "GET", "https://crm/other", nil)
+		cut, kept := doortest.Open(t, client, "GET", "https://crm/events", nil), doortest.Open(t, client, "GET", "https://crm/other", nil)
 		expectTick(t, cut, kept)
 		d.rules.set(t, allowAll, "# a change that changes nothing here")
 		expectTick(t, cut, kept)
@@ -47,7 +48,7 @@ func TestPolicyCutsStreams(t *testing.T) {
 		if e := d.journal.outcome(t, cut.Header.Get(fault.DecisionHeader)); e.Result != "denied" || e.Bytes == 0 {
 			t.Errorf("recorded as %+v", e)
 		}
-		if a := do(t, client, "GET", "https://crm/events"); a.StatusCode != http.StatusForbidden {
+		if a := doortest.Do(t, client, "GET", "https://crm/events"); a.StatusCode != http.StatusForbidden {
 			t.Errorf("a new one got %d", a.StatusCode)
 		}
 	})
@@ -109,8 +110,8 @@ func TestPolicyReachesWaitingCalls(t *testing.T) {
 		<-arrived
 		d.rules.set(t, allowAll, denyAll)
 	}()
-	a := do(t, d.client(t, "h2"), "GET", "https://crm/")
-	if p := problem(t, a); a.StatusCode != http.StatusForbidden || p.Code != "POLICY_CHANGED" {
+	a := doortest.Do(t, d.client(t, "h2"), "GET", "https://crm/")
+	if p := a.Problem(t); a.StatusCode != http.StatusForbidden || p.Code != "POLICY_CHANGED" {
 		t.Errorf("got %d %+v", a.StatusCode, p)
 	}
 }
@@ -127,7 +128,7 @@ func TestNoStreamSlipsThroughAChange(t *testing.T) {
 			eventually(t, "look at the change", func() bool { return d.seen.Load() > 1 })
 		}
 	}
-	a := do(t, d.client(t, "h2"), "GET", "https://crm/events")
+	a := doortest.Do(t, d.client(t, "h2"), "GET", "https://crm/events")
 	if a.StatusCode != http.StatusForbidden {
 		t.Errorf("got %d", a.StatusCode)
 	}

@@ -1,16 +1,13 @@
 package egress_test
 
 import (
-	"bufio"
 	"crypto/tls"
-	"errors"
-	"io"
 	"net/http"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
+
+	"github.com/intercom-broker/intercom/broker/hygiene/doortest"
 )
 
 // TestWhatIsLeftOfABodyIsNoRequest: an upstream that answers before it has read the body leaves bytes on the
@@ -18,7 +15,7 @@ import (
 func TestWhatIsLeftOfABodyIsNoRequest(t *testing.T) {
 	t.Parallel()
 	var smuggled atomic.Int64
-	early := breaking("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly")
+	early := doortest.Breaking("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly")
 	_, flow := upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/smuggled" {
 			smuggled.Add(1)
@@ -38,19 +35,7 @@ func TestWhatIsLeftOfABodyIsNoRequest(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { _ = c.Close() })
-			_ = c.SetDeadline(time.Now().Add(30 * time.Second))
-			_, _ = io.WriteString(c, pieces[0])
-			r := bufio.NewReader(c)
-			res, err := http.ReadResponse(r, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, _ = io.Copy(io.Discard, res.Body)
-			_, _ = io.WriteString(c, pieces[1])
-			if rest, err := io.ReadAll(r); len(rest) > 0 || !res.Close || errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("closes: %v, and then came %q, %v", res.Close, rest, err)
-			}
+			doortest.SendRest(t, c, pieces[0], pieces[1])
 		})
 	}
 	t.Cleanup(func() {

@@ -1,7 +1,6 @@
 package egress_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,35 +15,11 @@ import (
 	"github.com/intercom-broker/intercom/broker/audit"
 	"github.com/intercom-broker/intercom/broker/egress"
 	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/hygiene/doortest"
 )
 
-// echo answers with the request as it arrived.
-func echo(w http.ResponseWriter, r *http.Request) {
-	_ = json.NewEncoder(w).Encode(seen{r.Method, r.Host, r.RequestURI, r.Header, r.Proto})
-}
-
-type seen struct {
-	Method, Host, URI string
-	Header            http.Header
-	Proto             string
-}
-
-func arrived(t *testing.T, a answer) (s seen) {
-	t.Helper()
-	if err := json.Unmarshal([]byte(a.body), &s); err != nil {
-		t.Fatalf("%d %q: %v", a.StatusCode, a.body, err)
-	}
-	return s
-}
-
-func protocols(t *testing.T, f func(t *testing.T, proto string)) {
-	for _, proto := range []string{"http/1.1", "h2"} {
-		t.Run(proto, func(t *testing.T) { f(t, proto) })
-	}
-}
-
 func TestCallInjects(t *testing.T) {
-	url, flow := upstream(t, echo)
+	url, flow := upstream(t, doortest.Echo)
 	lines := crm(flow) +
 		"  bearer:\n    upstream: " + flow + "\n    inject: { bearer: { credential: crm/token } }\n" +
 		"  keyed:\n    upstream: " + flow + "\n    inject: { header: { name: x-api-key, prefix: 'Key ', credential: crm/token } }\n" +
@@ -58,12 +33,12 @@ func TestCallInjects(t *testing.T) {
 		"based": {"Authorization", basic},
 	}
 	order := []string{"crm", "bearer", "keyed", "minted", "tokened", "based"}
-	protocols(t, func(t *testing.T, proto string) {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
 		client := d.client(t, proto)
 		for _, name := range order {
 			for _, url := range []string{"https://" + d.addr + "/" + name + "/a/%62?x=1;y=%zz", "https://" + name + "/a/b?x=1;y=%zz"} {
-				a := do(t, client, "GET", url, header("X-Api-Key", "mine"), header("Authorization", "Bearer mine"), header("X-Tenant", "t1"))
-				got := arrived(t, a)
+				a := doortest.Do(t, client, "GET", url, doortest.Header("X-Api-Key", "mine"), doortest.Header("Authorization", "Bearer mine"), doortest.Header("X-Tenant", "t1"))
+				got := a.Seen(t)
 				field := want[name][0]
 				if !strings.HasPrefix(got.Header.Get(field), want[name][1]) || len(got.Header[field]) != 1 {
 					t.Errorf("%s: %s is %q, want %q", url, field, got.Header[field], want[name][1])
@@ -75,7 +50,7 @@ func TestCallInjects(t *testing.T) {
 				if got.URI != path+"?x=1;y=%zz" || got.Header.Get("X-Tenant") != "t1" || strings.Contains(got.Host, name) {
 					t.Errorf("%s: arrived as %+v", url, got)
 				}
-				if a.decision() == "" {
+				if a.Decision() == "" {
 					t.Errorf("%s: no decision in %v", url, a.Header)
 				}
 			}
@@ -86,15 +61,15 @@ func TestCallInjects(t *testing.T) {
 func TestCallIsRecorded(t *testing.T) {
 	_, flow := upstream(t, func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, "0123456789") })
 	d := newDoor(t, crm(flow))
-	protocols(t, func(t *testing.T, proto string) {
-		a := do(t, d.client(t, proto), "POST", "https://"+d.addr+"/crm/a/b", func(r *http.Request) {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
+		a := doortest.Do(t, d.client(t, proto), "POST", "https://"+d.addr+"/crm/a/b", func(r *http.Request) {
 			r.Body, r.ContentLength = http.NoBody, 0
 		})
-		outcome := d.journal.outcome(t, a.decision())
+		outcome := d.journal.outcome(t, a.Decision())
 		if outcome.Credential != "crm/login" || outcome.Version != 7 || outcome.Result != "ok" || outcome.Bytes != 10 {
 			t.Errorf("outcome is %+v", outcome)
 		}
-		i := slices.IndexFunc(d.journal.events, func(e audit.Event) bool { return e.Decision == a.decision() })
+		i := slices.IndexFunc(d.journal.events, func(e audit.Event) bool { return e.Decision == a.Decision() })
 		e := d.journal.events[i]
 		if e.Action != "call" || e.Resource != "service/crm/POST/a/b" || e.Subject != "spiffe://intercom.test/orders" || !e.Allow {
 			t.Errorf("decision is %+v", e)
@@ -132,18 +107,18 @@ func TestRefusals(t *testing.T) {
 		"bound":               {"GET", "/ledger/x", 501, "SERVICE_NOT_PROXIED", true},
 		"without a place":     {"GET", "/far/x", 501, "SERVICE_NOT_PROXIED", true},
 	}
-	protocols(t, func(t *testing.T, proto string) {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
 		for name, test := range tests {
-			a := do(t, d.client(t, proto), test.method, "https://"+d.addr+test.path)
-			p := problem(t, a)
-			if a.StatusCode != test.status || p.Status != test.status || p.Code != test.code || (p.Decision != "") != test.decided || p.Decision != a.decision() {
+			a := doortest.Do(t, d.client(t, proto), test.method, "https://"+d.addr+test.path)
+			p := a.Problem(t)
+			if a.StatusCode != test.status || p.Status != test.status || p.Code != test.code || (p.Decision != "") != test.decided || p.Decision != a.Decision() {
 				t.Errorf("%s: %d %+v", name, a.StatusCode, p)
 			}
-			if strings.Contains(a.body, "crm/") || strings.Contains(a.body, "127.0.0.1") {
-				t.Errorf("%s: says too much: %s", name, a.body)
+			if strings.Contains(a.Text, "crm/") || strings.Contains(a.Text, "127.0.0.1") {
+				t.Errorf("%s: says too much: %s", name, a.Text)
 			}
 		}
-		a := do(t, d.clientOf(t, "/stranger", proto), "GET", "https://"+d.addr+"/crm/x")
+		a := doortest.Do(t, d.clientOf(t, "/stranger", proto), "GET", "https://"+d.addr+"/crm/x")
 		if a.StatusCode != 403 {
 			t.Errorf("a stranger got %d", a.StatusCode)
 		}
@@ -153,17 +128,6 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func problem(t *testing.T, a answer) (p fault.Problem) {
-	t.Helper()
-	if got := a.Header.Get("Content-Type"); got != "application/problem+json" {
-		t.Errorf("content type %q", got)
-	}
-	if err := json.Unmarshal([]byte(a.body), &p); err != nil {
-		t.Errorf("%q: %v", a.body, err)
-	}
-	return p
-}
-
 // TestNothingIsInjectedPastTheDeadline is the promise about outages.
 func TestNothingIsInjectedPastTheDeadline(t *testing.T) {
 	var reached atomic.Int64
@@ -171,7 +135,7 @@ func TestNothingIsInjectedPastTheDeadline(t *testing.T) {
 	d := newDoor(t, crm(flow))
 	client := d.client(t, "h2")
 	d.store.deadline = time.Now().Add(time.Hour)
-	if a := do(t, client, "GET", "https://crm/"); a.StatusCode != 200 || reached.Load() != 1 {
+	if a := doortest.Do(t, client, "GET", "https://crm/"); a.StatusCode != 200 || reached.Load() != 1 {
 		t.Fatalf("within the budget: %d", a.StatusCode)
 	}
 	for _, outage := range []struct {
@@ -183,8 +147,8 @@ func TestNothingIsInjectedPastTheDeadline(t *testing.T) {
 		{"VAULT_SEALED", time.Time{}, fault.New(fault.Unavailable, "VAULT_SEALED", "the vault is sealed")},
 	} {
 		d.store.deadline, d.store.err = outage.deadline, outage.err
-		a := do(t, client, "GET", "https://crm/")
-		if p := problem(t, a); a.StatusCode != 503 || p.Code != outage.code || a.Header.Get("Retry-After") == "" {
+		a := doortest.Do(t, client, "GET", "https://crm/")
+		if p := a.Problem(t); a.StatusCode != 503 || p.Code != outage.code || a.Header.Get("Retry-After") == "" {
 			t.Errorf("%s: %d %+v %v", outage.code, a.StatusCode, p, a.Header)
 		}
 	}
@@ -198,7 +162,7 @@ func TestNoRecordNoCall(t *testing.T) {
 	_, flow := upstream(t, func(http.ResponseWriter, *http.Request) { reached = true })
 	d := newDoor(t, crm(flow))
 	d.journal.err = fault.New(fault.Unavailable, "AUDIT_FULL", "the audit log is full")
-	if a := do(t, d.client(t, "h2"), "GET", "https://crm/"); a.StatusCode < 500 || reached {
+	if a := doortest.Do(t, d.client(t, "h2"), "GET", "https://crm/"); a.StatusCode < 500 || reached {
 		t.Errorf("got %d, reached: %v", a.StatusCode, reached)
 	}
 }
@@ -218,8 +182,8 @@ func TestCatalogueChanges(t *testing.T) {
 	var got []string
 	for _, lines := range []string{crm(one), crm(two), strings.ReplaceAll(crm(two), "crm:", "other:"), crm(one), crm(`"` + url + `"`)} {
 		d.services(t, lines)
-		a := do(t, client, "GET", "https://"+d.addr+"/crm/")
-		got = append(got, fmt.Sprint(a.StatusCode, " ", a.body[:min(3, len(a.body))]))
+		a := doortest.Do(t, client, "GET", "https://"+d.addr+"/crm/")
+		got = append(got, fmt.Sprint(a.StatusCode, " ", a.Text[:min(3, len(a.Text))]))
 	}
 	if diff := cmp.Diff([]string{"200 one", "200 two", "404 {\"t", "200 one", "502 {\"t"}, got); diff != "" {
 		t.Error(diff)
@@ -228,13 +192,13 @@ func TestCatalogueChanges(t *testing.T) {
 
 // TestRootIsAPath: a rule for everything of a service is also for its root.
 func TestRootIsAPath(t *testing.T) {
-	_, flow := upstream(t, echo)
+	_, flow := upstream(t, doortest.Echo)
 	d := newDoor(t, crm(flow))
 	d.rules.set(t, "p, spiffe://intercom.test/orders, call, service/crm/GET/**, allow")
 	for _, url := range []string{"https://crm/", "https://crm", "https://" + d.addr + "/crm", "https://" + d.addr + "/crm/"} {
-		a := do(t, d.client(t, "h2"), "GET", url)
-		if a.StatusCode != http.StatusOK || arrived(t, a).URI != "/" {
-			t.Errorf("%s: %d %s", url, a.StatusCode, a.body)
+		a := doortest.Do(t, d.client(t, "h2"), "GET", url)
+		if a.StatusCode != http.StatusOK || a.Seen(t).URI != "/" {
+			t.Errorf("%s: %d %s", url, a.StatusCode, a.Text)
 		}
 	}
 }
@@ -246,14 +210,14 @@ func TestExpectIsAnswered(t *testing.T) {
 		_, _ = fmt.Fprint(w, r.Header.Get("Expect"), string(body))
 	})
 	d := newDoor(t, crm(flow))
-	protocols(t, func(t *testing.T, proto string) {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
 		client := d.client(t, proto)
 		client.Transport.(*http.Transport).ExpectContinueTimeout = time.Minute
-		a := do(t, client, "POST", "https://crm/", header("Expect", "100-continue"), func(r *http.Request) {
+		a := doortest.Do(t, client, "POST", "https://crm/", doortest.Header("Expect", "100-continue"), func(r *http.Request) {
 			r.Body, r.ContentLength = io.NopCloser(strings.NewReader("hello")), 5
 		})
-		if a.body != "hello" {
-			t.Errorf("got %d %q", a.StatusCode, a.body)
+		if a.Text != "hello" {
+			t.Errorf("got %d %q", a.StatusCode, a.Text)
 		}
 	})
 }

@@ -15,23 +15,12 @@ import (
 	"github.com/intercom-broker/intercom/broker/egress"
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/freeport"
+	"github.com/intercom-broker/intercom/broker/hygiene/doortest"
 )
 
 const headerTimeout = 500 * time.Millisecond
 
 func impatient(cfg *egress.Config) { cfg.HeaderTimeout = headerTimeout }
-
-// breaking takes the connection from net/http, says text and closes.
-func breaking(text string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		c, _, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			panic(err)
-		}
-		_, _ = io.WriteString(c, text)
-		_ = c.Close()
-	}
-}
 
 func TestUpstreamFailures(t *testing.T) {
 	registry := prometheus.NewRegistry()
@@ -39,10 +28,10 @@ func TestUpstreamFailures(t *testing.T) {
 	stop := make(chan struct{})
 	_, slow := upstream(t, func(http.ResponseWriter, *http.Request) { <-stop })
 	defer close(stop)
-	_, mute := upstream(t, breaking(""))
-	_, noise := upstream(t, breaking("SSH-2.0-OpenSSH_9\r\n"))
-	plain, _ := upstream(t, echo)
-	untrusted := httptest.NewTLSServer(http.HandlerFunc(echo))
+	_, mute := upstream(t, doortest.Breaking(""))
+	_, noise := upstream(t, doortest.Breaking("SSH-2.0-OpenSSH_9\r\n"))
+	plain, _ := upstream(t, doortest.Echo)
+	untrusted := httptest.NewTLSServer(http.HandlerFunc(doortest.Echo))
 	untrusted.Config.ErrorLog = quiet
 	defer untrusted.Close()
 	closed, err := freeport.Address()
@@ -74,15 +63,15 @@ func TestUpstreamFailures(t *testing.T) {
 	}
 	d.services(t, lines)
 	for name, test := range tests {
-		a := do(t, d.client(t, "h2"), "GET", "https://"+name+"/")
-		p := problem(t, a)
+		a := doortest.Do(t, d.client(t, "h2"), "GET", "https://"+name+"/")
+		p := a.Problem(t)
 		if a.StatusCode != test.status || p.Status != test.status || p.Code != test.code || p.Decision == "" {
 			t.Errorf("%s: %d %+v", name, a.StatusCode, p)
 		}
-		if strings.Contains(a.body, "127.0.0.1") || strings.Contains(a.body, "invalid") {
-			t.Errorf("%s: names the address: %s", name, a.body)
+		if strings.Contains(a.Text, "127.0.0.1") || strings.Contains(a.Text, "invalid") {
+			t.Errorf("%s: names the address: %s", name, a.Text)
 		}
-		if e := d.journal.outcome(t, a.decision()); e.Result == "ok" {
+		if e := d.journal.outcome(t, a.Decision()); e.Result == "ok" {
 			t.Errorf("%s: recorded as %+v", name, e)
 		}
 	}
@@ -94,12 +83,12 @@ func TestUpstreamFailures(t *testing.T) {
 // TestBrokenStreamIsBroken: what ends early at the upstream must not look whole to the caller.
 func TestBrokenStreamIsBroken(t *testing.T) {
 	half := strings.Repeat("half", 4096) // more than what is held back before the head goes out
-	_, short := upstream(t, breaking("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"+half))
-	_, chunked := upstream(t, breaking("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4000\r\n"+half+"\r\n"))
+	_, short := upstream(t, doortest.Breaking("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"+half))
+	_, chunked := upstream(t, doortest.Breaking("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4000\r\n"+half+"\r\n"))
 	d := newDoor(t, crm(short)+strings.Replace(crm(chunked), "crm:", "chunked:", 1))
-	protocols(t, func(t *testing.T, proto string) {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
 		for _, name := range []string{"crm", "chunked"} {
-			res := open(t, d.client(t, proto), "GET", "https://"+name+"/", nil)
+			res := doortest.Open(t, d.client(t, proto), "GET", "https://"+name+"/", nil)
 			if body, err := io.ReadAll(res.Body); err == nil {
 				t.Errorf("%s: read %q and no error", name, body)
 			}
@@ -131,8 +120,8 @@ func TestCallerGoes(t *testing.T) {
 	}
 	registry := prometheus.NewRegistry()
 	d := newDoor(t, crm(flow), func(cfg *egress.Config) { cfg.Metrics = egress.NewMetrics(registry) })
-	protocols(t, func(t *testing.T, proto string) {
-		res := open(t, d.client(t, proto), "GET", "https://crm/", nil)
+	doortest.Protocols(t, func(t *testing.T, proto string) {
+		res := doortest.Open(t, d.client(t, proto), "GET", "https://crm/", nil)
 		awaits(t, asked, "the upstream was not asked")
 		_, _ = io.ReadFull(res.Body, make([]byte, 5))
 		_ = res.Body.Close()

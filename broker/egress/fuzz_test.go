@@ -10,6 +10,7 @@ import (
 
 	"github.com/intercom-broker/intercom/broker/audit"
 	"github.com/intercom-broker/intercom/broker/egress"
+	"github.com/intercom-broker/intercom/broker/hygiene/doortest"
 	"github.com/intercom-broker/intercom/broker/identity"
 	"github.com/intercom-broker/intercom/broker/pep"
 	"github.com/intercom-broker/intercom/broker/policy"
@@ -24,7 +25,7 @@ func FuzzForwardedIsDecided(f *testing.F) {
 	f.Add("GET", "http://crm/x?a;b", "crm:80", "X_User_Id: 1\r\nX.User.Id: 2")
 	f.Add("PUT", "/crm", "CRM.", "Connection: x-user-id")
 	f.Add("GET", "/crm/%2f/..;/\\", "[::1]:80", "Cookie: a=b")
-	up := &recorder{}
+	up := &doortest.Recorder{}
 	_, flow := upstream(f, up.ServeHTTP)
 	catalog, err := service.Parse(map[string][]byte{"t.yaml": []byte("version: 1\nowner: team\nservices:\n  crm:\n    upstream: " + flow +
 		"\n    inject: { header: { name: X-User-Id, credential: crm/token } }\n")})
@@ -43,10 +44,10 @@ func FuzzForwardedIsDecided(f *testing.F) {
 		if err != nil || r.ContentLength != 0 || r.Header.Get("Upgrade") != "" {
 			return
 		}
-		up.take()
+		up.Take()
 		log.events = nil
 		h.ServeHTTP(httptest.NewRecorder(), r.WithContext(identity.NewContext(t.Context(), who)))
-		got := up.take()
+		got := up.Take()
 		if got == nil {
 			return
 		}

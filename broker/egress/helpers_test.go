@@ -10,8 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httptrace"
-	"net/textproto"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,7 +25,6 @@ import (
 	"github.com/intercom-broker/intercom/broker/credential"
 	"github.com/intercom-broker/intercom/broker/egress"
 	"github.com/intercom-broker/intercom/broker/embedded"
-	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/hygiene"
 	"github.com/intercom-broker/intercom/broker/mtls"
 	"github.com/intercom-broker/intercom/broker/pep"
@@ -327,38 +324,6 @@ func crm(flow string) string {
 	return "  crm:\n    upstream: " + flow + "\n    inject: { basic: { credential: crm/login } }\n"
 }
 
-type answer struct {
-	*http.Response
-	body string
-}
-
-func (a answer) decision() string { return a.Header.Get(fault.DecisionHeader) }
-
-func do(t testing.TB, c *http.Client, method, url string, change ...func(*http.Request)) answer {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range change {
-		f(r)
-	}
-	res, err := c.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer{res, string(body)}
-}
-
-func header(name string, values ...string) func(*http.Request) {
-	return func(r *http.Request) { r.Header[name] = values }
-}
-
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
@@ -387,12 +352,4 @@ func (j *journal) last(t *testing.T) (last audit.Event) {
 		return len(open) == 0
 	})
 	return last
-}
-
-// traceEarly collects the interim answers.
-func traceEarly(ctx context.Context, into *[]http.Header) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: func(_ int, h textproto.MIMEHeader) error {
-		*into = append(*into, http.Header(h))
-		return nil
-	}})
 }

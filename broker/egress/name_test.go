@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+
+	"github.com/intercom-broker/intercom/broker/hygiene/doortest"
 )
 
 // TestHostNamesTheService also where there is none of that name: the path is the service's own then, and
@@ -21,13 +23,13 @@ func TestHostNamesTheService(t *testing.T) {
 		"inventory": {200, ""}, "localhost": {200, ""}, "LocalHost:1": {200, ""}, "10.0.0.1": {200, ""}, "10.0.0.1:8443": {200, ""},
 		"[::1]": {200, ""}, "[::1]:8443": {200, ""}, "broker.test": {200, ""}, "broker.test.:1": {200, ""},
 	}
-	protocols(t, func(t *testing.T, proto string) {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
 		client := d.client(t, proto)
 		for host, want := range tests {
 			reached.Store(0)
-			a := do(t, client, "GET", "https://"+d.addr+"/inventory/secret-of-crm", func(r *http.Request) { r.Host = host })
-			if a.StatusCode != want.status || want.code != "" && problem(t, a).Code != want.code {
-				t.Errorf("%s: %d %s, want %+v", host, a.StatusCode, a.body, want)
+			a := doortest.Do(t, client, "GET", "https://"+d.addr+"/inventory/secret-of-crm", func(r *http.Request) { r.Host = host })
+			if a.StatusCode != want.status || want.code != "" && a.Problem(t).Code != want.code {
+				t.Errorf("%s: %d %s, want %+v", host, a.StatusCode, a.Text, want)
 			}
 			if (reached.Load() == 1) != (want.status == 200) {
 				t.Errorf("%s: inventory was reached %d times", host, reached.Load())

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/intercom-broker/intercom/broker/egress"
+	"github.com/intercom-broker/intercom/broker/hygiene/doortest"
 )
 
 // tokenServer is an authorization server whose tokens are numbered, and its URL.
@@ -35,19 +36,19 @@ func TestTokenThatIsNotTaken(t *testing.T) {
 	d.services(t, oauth2Service(flow, d.tokenServer(t, asked), ""))
 	c := d.client(t, "http/1.1")
 	for range 3 {
-		if a := do(t, c, "GET", "https://door.test/crm/"); a.StatusCode != 200 || asked.Load() != 1 {
-			t.Fatalf("%d %s after %d tokens", a.StatusCode, a.body, asked.Load())
+		if a := doortest.Do(t, c, "GET", "https://door.test/crm/"); a.StatusCode != 200 || asked.Load() != 1 {
+			t.Fatalf("%d %s after %d tokens", a.StatusCode, a.Text, asked.Load())
 		}
 	}
 	two := "token-2"
 	p.accept.Store(&two)
-	if a := do(t, c, "GET", "https://door.test/crm/"); a.StatusCode != 200 || asked.Load() != 2 {
-		t.Errorf("%d %s after %d tokens", a.StatusCode, a.body, asked.Load())
+	if a := doortest.Do(t, c, "GET", "https://door.test/crm/"); a.StatusCode != 200 || asked.Load() != 2 {
+		t.Errorf("%d %s after %d tokens", a.StatusCode, a.Text, asked.Load())
 	}
 	three := "token-3" // within the same second: the 401 passes, and no token is asked for
 	p.accept.Store(&three)
-	if a := do(t, c, "GET", "https://door.test/crm/"); a.StatusCode != 401 || asked.Load() != 2 {
-		t.Errorf("%d %s after %d tokens", a.StatusCode, a.body, asked.Load())
+	if a := doortest.Do(t, c, "GET", "https://door.test/crm/"); a.StatusCode != 401 || asked.Load() != 2 {
+		t.Errorf("%d %s after %d tokens", a.StatusCode, a.Text, asked.Load())
 	}
 }
 
@@ -56,7 +57,7 @@ func TestReloadKeepsTokens(t *testing.T) {
 	v, asked := newVault(t), &atomic.Int64{}
 	v.put(t, "crm/client", "client_id", "intercom", "client_secret", "hunter2-hunter2")
 	d := newDoor(t, nothing, func(cfg *egress.Config) { cfg.Vender = v })
-	_, flow := upstream(t, echo)
+	_, flow := upstream(t, doortest.Echo)
 	url := d.tokenServer(t, asked)
 	c := d.client(t, "h2")
 	for _, step := range []struct {
@@ -66,7 +67,7 @@ func TestReloadKeepsTokens(t *testing.T) {
 		{oauth2Service(flow, url, ""), 1}, {oauth2Service(flow, url, "") + nothing, 1}, {oauth2Service(flow, url, ", scope: [r]"), 2},
 	} {
 		d.services(t, step.services)
-		if a := do(t, c, "GET", "https://door.test/crm/"); a.StatusCode != 200 || asked.Load() != step.want {
+		if a := doortest.Do(t, c, "GET", "https://door.test/crm/"); a.StatusCode != 200 || asked.Load() != step.want {
 			t.Errorf("%d after %d tokens, want %d", a.StatusCode, asked.Load(), step.want)
 		}
 	}

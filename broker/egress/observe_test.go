@@ -16,6 +16,7 @@ import (
 
 	"github.com/intercom-broker/intercom/broker/credential"
 	"github.com/intercom-broker/intercom/broker/egress"
+	"github.com/intercom-broker/intercom/broker/hygiene/doortest"
 	"github.com/intercom-broker/intercom/broker/secret"
 )
 
@@ -26,14 +27,14 @@ const (
 )
 
 func TestTraces(t *testing.T) {
-	_, flow := upstream(t, echo)
+	_, flow := upstream(t, doortest.Echo)
 	spans := tracetest.NewInMemoryExporter()
 	tracer := trace.NewTracerProvider(trace.WithSyncer(spans)).Tracer("test")
 	d := newDoor(t, crm(flow), func(cfg *egress.Config) { cfg.Tracer = tracer })
 	client := d.client(t, "h2")
 
-	a := do(t, client, "GET", "https://crm/x", header("Traceparent", sampled), header("Tracestate", "a=b"))
-	got := arrived(t, a).Header
+	a := doortest.Do(t, client, "GET", "https://crm/x", doortest.Header("Traceparent", sampled), doortest.Header("Tracestate", "a=b"))
+	got := a.Seen(t).Header
 	list := spans.GetSpans()
 	if len(list) != 1 || list[0].Parent.SpanID().String() != "00f067aa0ba902b7" {
 		t.Fatalf("spans: %v", list)
@@ -41,16 +42,16 @@ func TestTraces(t *testing.T) {
 	if want := "00-" + traceID + "-" + list[0].SpanContext.SpanID().String() + "-01"; got.Get("Traceparent") != want || got.Get("Tracestate") != "a=b" {
 		t.Errorf("the upstream's parent is %q (%q), want %q", got.Get("Traceparent"), got.Get("Tracestate"), want)
 	}
-	if e := d.journal.outcome(t, a.decision()); e.Trace != traceID {
+	if e := d.journal.outcome(t, a.Decision()); e.Trace != traceID {
 		t.Errorf("recorded as %+v", e)
 	}
 
 	spans.Reset()
-	a = do(t, client, "GET", "https://crm/x", header("Traceparent", unsampled))
-	if got := arrived(t, a).Header.Get("Traceparent"); got != unsampled || len(spans.GetSpans()) != 0 {
+	a = doortest.Do(t, client, "GET", "https://crm/x", doortest.Header("Traceparent", unsampled))
+	if got := a.Seen(t).Header.Get("Traceparent"); got != unsampled || len(spans.GetSpans()) != 0 {
 		t.Errorf("unsampled: %q and %d spans", got, len(spans.GetSpans()))
 	}
-	if e := d.journal.outcome(t, a.decision()); e.Trace != traceID {
+	if e := d.journal.outcome(t, a.Decision()); e.Trace != traceID {
 		t.Errorf("recorded as %+v", e)
 	}
 }
@@ -92,12 +93,12 @@ func TestNothingTells(t *testing.T) {
 		})
 	d.store.fields["crm/odd"] = credential.Fields{"value": secret.FromString(apiToken + "\n")}
 	said := &buffer{}
-	protocols(t, func(t *testing.T, proto string) {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
 		client := d.client(t, proto)
 		for _, url := range []string{"https://crm/", "https://bearer/", "https://odd/", "https://dead/", "https://crm/drop", "https://bearer/drop", "https://nowhere/",
 			"https://query/", "https://query/drop", "https://dead-query/"} {
-			a := do(t, client, "GET", url, header("Authorization", "Bearer callers-own-secret"), header("Cookie", "callers-own-secret"))
-			_, _ = fmt.Fprint(said, a.Header, a.Trailer, a.body)
+			a := doortest.Do(t, client, "GET", url, doortest.Header("Authorization", "Bearer callers-own-secret"), doortest.Header("Cookie", "callers-own-secret"))
+			_, _ = fmt.Fprint(said, a.Header, a.Trailer, a.Text)
 		}
 	})
 	families, err := registry.Gather()
@@ -124,14 +125,14 @@ func TestNothingTells(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	_, flow := upstream(t, echo)
+	_, flow := upstream(t, doortest.Echo)
 	registry := prometheus.NewRegistry()
 	d := newDoor(t, crm(flow), func(cfg *egress.Config) { cfg.Metrics = egress.NewMetrics(registry) })
 	client := d.client(t, "h2")
 	d.rules.set(t, allowAll)
 	for i := range 50 {
-		do(t, client, fmt.Sprint("M-", strings.Repeat("X", i%20)), fmt.Sprintf("https://%s/nowhere-%d/", d.addr, i))
-		do(t, client, "GET", fmt.Sprintf("https://crm/%d", i))
+		doortest.Do(t, client, fmt.Sprint("M-", strings.Repeat("X", i%20)), fmt.Sprintf("https://%s/nowhere-%d/", d.addr, i))
+		doortest.Do(t, client, "GET", fmt.Sprintf("https://crm/%d", i))
 	}
 	got := map[string]float64{}
 	families, err := registry.Gather()

@@ -10,13 +10,15 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/intercom-broker/intercom/broker/hygiene/doortest"
 )
 
 // TestRefusedBodyHoldsNothing: who is refused and does not send the body that was announced is answered and
 // let go, within seconds.
 func TestRefusedBodyHoldsNothing(t *testing.T) {
 	t.Parallel()
-	_, flow := upstream(t, echo)
+	_, flow := upstream(t, doortest.Echo)
 	d := newDoor(t, crm(flow)+"  down:\n    upstream: "+at("http://127.0.0.1:1")+"\n    inject: { basic: { credential: crm/lost } }\n")
 	d.rules.set(t, "p, spiffe://intercom.test/orders, call, service/down/**, allow")
 	for name, test := range map[string]struct {
@@ -56,11 +58,11 @@ func TestRefusedBodyHoldsNothing(t *testing.T) {
 
 // TestRefusalKeepsConnections that hold no body, and all of HTTP/2.
 func TestRefusalKeepsConnections(t *testing.T) {
-	_, flow := upstream(t, echo)
+	_, flow := upstream(t, doortest.Echo)
 	d := newDoor(t, crm(flow))
 	d.rules.set(t, "p, spiffe://intercom.test/orders, call, service/crm/GET/**, allow")
-	protocols(t, func(t *testing.T, proto string) {
-		a := do(t, d.client(t, proto), "DELETE", "https://crm/x")
+	doortest.Protocols(t, func(t *testing.T, proto string) {
+		a := doortest.Do(t, d.client(t, proto), "DELETE", "https://crm/x")
 		if a.StatusCode != 403 || a.Close {
 			t.Errorf("got %d, closes: %v", a.StatusCode, a.Close)
 		}

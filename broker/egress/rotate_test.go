@@ -17,6 +17,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/credential/sealed"
 	"github.com/intercom-broker/intercom/broker/egress"
 	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/hygiene/doortest"
 	"github.com/intercom-broker/intercom/broker/secret"
 )
 
@@ -144,13 +145,13 @@ func TestRotationIsNotNoticed(t *testing.T) {
 		registry := prometheus.NewRegistry()
 		d, v, p, _ := rotating(t, func(cfg *egress.Config) { cfg.Metrics = egress.NewMetrics(registry) })
 		c := d.client(t, "http/1.1")
-		if a := do(t, c, "GET", "https://door.test/crm/"); a.StatusCode != 200 || d.journal.outcome(t, a.decision()).Version != 1 {
-			t.Fatalf("before: %d %s", a.StatusCode, a.body)
+		if a := doortest.Do(t, c, "GET", "https://door.test/crm/"); a.StatusCode != 200 || d.journal.outcome(t, a.Decision()).Version != 1 {
+			t.Fatalf("before: %d %s", a.StatusCode, a.Text)
 		}
 		p.rotate(t, v, "token-two")
-		a := do(t, c, method, "https://door.test/crm/")
-		if e := d.journal.outcome(t, a.decision()); a.StatusCode != 200 || a.body != "welcome" || e.Version != 2 || e.Credential != "crm/token" {
-			t.Errorf("%s: %d %s, version %d", method, a.StatusCode, a.body, e.Version)
+		a := doortest.Do(t, c, method, "https://door.test/crm/")
+		if e := d.journal.outcome(t, a.Decision()); a.StatusCode != 200 || a.Text != "welcome" || e.Version != 2 || e.Credential != "crm/token" {
+			t.Errorf("%s: %d %s, version %d", method, a.StatusCode, a.Text, e.Version)
 		}
 		if n := p.count(); n != 3 {
 			t.Errorf("%s: the service was asked %d times", method, n)
@@ -165,14 +166,14 @@ func TestRotationIsNotNoticed(t *testing.T) {
 func TestRotationUnderLoad(t *testing.T) {
 	d, v, p, _ := rotating(t)
 	c := d.client(t, "h2")
-	do(t, c, "GET", "https://door.test/crm/")
+	doortest.Do(t, c, "GET", "https://door.test/crm/")
 	p.rotate(t, v, "token-two")
 	before := v.reads.Load()
 	var all sync.WaitGroup
 	for range 30 {
 		all.Go(func() {
-			if a := do(t, c, "GET", "https://door.test/crm/"); a.StatusCode != 200 {
-				t.Errorf("%d %s", a.StatusCode, a.body)
+			if a := doortest.Do(t, c, "GET", "https://door.test/crm/"); a.StatusCode != 200 {
+				t.Errorf("%d %s", a.StatusCode, a.Text)
 			}
 		})
 	}
@@ -190,9 +191,9 @@ func TestPlain401(t *testing.T) {
 	p.accept.Store(&other)
 	c := d.client(t, "http/1.1")
 	for range 10 {
-		a := do(t, c, "GET", "https://door.test/crm/")
-		if a.StatusCode != 401 || a.body != "who are you?\n" || a.Header.Get("Www-Authenticate") != "Bearer" {
-			t.Fatalf("%d %s", a.StatusCode, a.body)
+		a := doortest.Do(t, c, "GET", "https://door.test/crm/")
+		if a.StatusCode != 401 || a.Text != "who are you?\n" || a.Header.Get("Www-Authenticate") != "Bearer" {
+			t.Fatalf("%d %s", a.StatusCode, a.Text)
 		}
 	}
 	if n := v.reads.Load(); n != 2 || p.count() != 10 { // the first, and one for the doubt
@@ -201,7 +202,7 @@ func TestPlain401(t *testing.T) {
 	}
 	before := v.reads.Load()
 	ahead.Store(int64(2 * time.Second))
-	do(t, c, "GET", "https://door.test/crm/")
+	doortest.Do(t, c, "GET", "https://door.test/crm/")
 	if n := v.reads.Load() - before; n != 1 {
 		t.Errorf("%d questions in another second", n)
 	}
@@ -211,16 +212,16 @@ func TestPlain401(t *testing.T) {
 func TestOutageIsBridgedAfterDoubt(t *testing.T) {
 	d, v, p, _ := rotating(t)
 	c := d.client(t, "http/1.1")
-	do(t, c, "GET", "https://door.test/crm/")
+	doortest.Do(t, c, "GET", "https://door.test/crm/")
 	v.out.Store(true)
 	other, one := "another", "token-one"
 	p.accept.Store(&other)
-	if a := do(t, c, "GET", "https://door.test/crm/"); a.StatusCode != 401 {
-		t.Errorf("%d %s", a.StatusCode, a.body)
+	if a := doortest.Do(t, c, "GET", "https://door.test/crm/"); a.StatusCode != 401 {
+		t.Errorf("%d %s", a.StatusCode, a.Text)
 	}
 	p.accept.Store(&one)
-	if a := do(t, c, "GET", "https://door.test/crm/"); a.StatusCode != 200 {
-		t.Errorf("the outage cost the credential: %d %s", a.StatusCode, a.body)
+	if a := doortest.Do(t, c, "GET", "https://door.test/crm/"); a.StatusCode != 200 {
+		t.Errorf("the outage cost the credential: %d %s", a.StatusCode, a.Text)
 	}
 }
 
@@ -229,16 +230,16 @@ func TestOutageIsBridgedAfterDoubt(t *testing.T) {
 func TestBodyThatHasGoneByIsNotRepeated(t *testing.T) {
 	d, v, p, _ := rotating(t)
 	c := d.client(t, "http/1.1")
-	do(t, c, "GET", "https://door.test/crm/")
+	doortest.Do(t, c, "GET", "https://door.test/crm/")
 	p.rotate(t, v, "token-two")
 	body := func(r *http.Request) {
 		r.Body, r.ContentLength = io.NopCloser(strings.NewReader("order")), 5
 	}
-	if a := do(t, c, "POST", "https://door.test/crm/", body); a.StatusCode != 401 || d.journal.outcome(t, a.decision()).Version != 1 {
-		t.Errorf("%d %s", a.StatusCode, a.body)
+	if a := doortest.Do(t, c, "POST", "https://door.test/crm/", body); a.StatusCode != 401 || d.journal.outcome(t, a.Decision()).Version != 1 {
+		t.Errorf("%d %s", a.StatusCode, a.Text)
 	}
-	if a := do(t, c, "POST", "https://door.test/crm/", body); a.StatusCode != 200 || d.journal.outcome(t, a.decision()).Version != 2 {
-		t.Errorf("the second attempt: %d %s", a.StatusCode, a.body)
+	if a := doortest.Do(t, c, "POST", "https://door.test/crm/", body); a.StatusCode != 200 || d.journal.outcome(t, a.Decision()).Version != 2 {
+		t.Errorf("the second attempt: %d %s", a.StatusCode, a.Text)
 	}
 	if got := fmt.Sprint(p.seen); got != "[GET token-one  POST token-one order POST token-two order]" {
 		t.Error(got)
@@ -262,10 +263,10 @@ func TestSignedBodyIsRepeated(t *testing.T) {
 		}
 	})
 	d := newDoor(t, "  crm:\n    upstream: "+flow+"\n    inject: { hmac: { credential: crm/hmac } }\n", func(cfg *egress.Config) { cfg.Vender = v })
-	a := do(t, d.client(t, "h2"), "POST", "https://door.test/crm/", func(r *http.Request) {
+	a := doortest.Do(t, d.client(t, "h2"), "POST", "https://door.test/crm/", func(r *http.Request) {
 		r.Body, r.ContentLength = io.NopCloser(strings.NewReader("order")), -1
 	})
-	if e := d.journal.outcome(t, a.decision()); a.StatusCode != 200 || bodies.Load() != 2 || e.Version != 2 {
+	if e := d.journal.outcome(t, a.Decision()); a.StatusCode != 200 || bodies.Load() != 2 || e.Version != 2 {
 		t.Errorf("%d, the body came %d times, version %d", a.StatusCode, bodies.Load(), e.Version)
 	}
 }
@@ -274,10 +275,10 @@ func TestSignedBodyIsRepeated(t *testing.T) {
 func TestUnusableNewVersion(t *testing.T) {
 	d, v, p, _ := rotating(t)
 	c := d.client(t, "http/1.1")
-	do(t, c, "GET", "https://door.test/crm/")
+	doortest.Do(t, c, "GET", "https://door.test/crm/")
 	p.rotate(t, v, "token two")
-	if a := do(t, c, "GET", "https://door.test/crm/"); a.StatusCode != 401 || d.journal.outcome(t, a.decision()).Version != 1 {
-		t.Errorf("%d %s", a.StatusCode, a.body)
+	if a := doortest.Do(t, c, "GET", "https://door.test/crm/"); a.StatusCode != 401 || d.journal.outcome(t, a.Decision()).Version != 1 {
+		t.Errorf("%d %s", a.StatusCode, a.Text)
 	}
 }
 

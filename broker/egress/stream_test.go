@@ -17,27 +17,8 @@ import (
 
 	"github.com/intercom-broker/intercom/broker/egress"
 	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/hygiene/doortest"
 )
-
-// open sends a request and returns the response with its body unread.
-func open(t *testing.T, c *http.Client, method, url string, body io.Reader, change ...func(*http.Request)) *http.Response {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(cancel)
-	r, err := http.NewRequestWithContext(ctx, method, url, body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range change {
-		f(r)
-	}
-	res, err := c.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = res.Body.Close() })
-	return res
-}
 
 // TestEventsAreLive sends the second event only after the first has arrived.
 func TestEventsAreLive(t *testing.T) {
@@ -51,9 +32,9 @@ func TestEventsAreLive(t *testing.T) {
 		}
 	})
 	d := newDoor(t, crm(flow))
-	protocols(t, func(t *testing.T, proto string) {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
 		next <- "one"
-		res := open(t, d.client(t, proto), "GET", "https://crm/events", nil)
+		res := doortest.Open(t, d.client(t, proto), "GET", "https://crm/events", nil)
 		lines := bufio.NewReader(res.Body)
 		for i, event := range []string{"one", "two", "six"} {
 			if line, err := lines.ReadString('\n'); err != nil || line != "data: "+event+"\n" {
@@ -79,9 +60,9 @@ func TestBodiesPass(t *testing.T) {
 	d := newDoor(t, crm(flow))
 	sum := sha256.New()
 	_, _ = io.CopyN(sum, zeros{}, size)
-	protocols(t, func(t *testing.T, proto string) {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
 		for _, length := range []int64{size, -1} {
-			res := open(t, d.client(t, proto), "POST", "https://crm/upload", io.LimitReader(zeros{}, size), func(r *http.Request) { r.ContentLength = length })
+			res := doortest.Open(t, d.client(t, proto), "POST", "https://crm/upload", io.LimitReader(zeros{}, size), func(r *http.Request) { r.ContentLength = length })
 			lines := bufio.NewReader(res.Body)
 			line, _ := lines.ReadString('\n')
 			if want := fmt.Sprintf("%d <nil> %x %d\n", size, sum.Sum(nil)[:4], length); line != want {
@@ -100,34 +81,9 @@ func TestBodiesPass(t *testing.T) {
 
 // TestBothWaysAtOnce converses within one request: each line waits for the echo of the one before.
 func TestBothWaysAtOnce(t *testing.T) {
-	_, flow := upstream(t, func(w http.ResponseWriter, r *http.Request) {
-		rc := http.NewResponseController(w)
-		_ = rc.EnableFullDuplex()
-		w.WriteHeader(http.StatusOK)
-		_ = rc.Flush()
-		for lines := bufio.NewScanner(r.Body); lines.Scan(); {
-			_, _ = fmt.Fprintln(w, lines.Text())
-			_ = rc.Flush()
-		}
-	})
+	_, flow := upstream(t, doortest.EchoLines)
 	d := newDoor(t, crm(flow))
-	protocols(t, func(t *testing.T, proto string) {
-		in, out := io.Pipe()
-		res := open(t, d.client(t, proto), "POST", "https://crm/", in)
-		lines := bufio.NewReader(res.Body)
-		for _, line := range []string{"one\n", strings.Repeat("two ", 10_000) + "\n", "three\n"} {
-			if _, err := io.WriteString(out, line); err != nil {
-				t.Fatal(err)
-			}
-			if got, err := lines.ReadString('\n'); err != nil || got != line {
-				t.Fatalf("got %d bytes, %v", len(got), err)
-			}
-		}
-		_ = out.Close()
-		if _, err := lines.ReadByte(); err != io.EOF {
-			t.Errorf("ended with %v", err)
-		}
-	})
+	doortest.Protocols(t, func(t *testing.T, proto string) { doortest.Converse(t, d.client(t, proto), "https://crm/") })
 }
 
 // TestBodiesAreNotHeld lets one side wait: the other must come to wait too, after what sockets and one
@@ -145,9 +101,9 @@ func TestBodiesAreNotHeld(t *testing.T) {
 		_, _ = io.Copy(io.MultiWriter(w, &sent), zeros{})
 	})
 	d := newDoor(t, crm(flow))
-	protocols(t, func(t *testing.T, proto string) {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
 		sent.Store(0)
-		open(t, d.client(t, proto), "GET", "https://crm/", nil)
+		doortest.Open(t, d.client(t, proto), "GET", "https://crm/", nil)
 		if n := sent.settled(t); n > most {
 			t.Errorf("%d MB were taken from an upstream for a caller who does not read", n>>20)
 		}
@@ -156,7 +112,7 @@ func TestBodiesAreNotHeld(t *testing.T) {
 			sent.settled(t)
 			goOn <- struct{}{}
 		}()
-		open(t, d.client(t, proto), "POST", "https://crm/", io.TeeReader(zeros{}, &sent))
+		doortest.Open(t, d.client(t, proto), "POST", "https://crm/", io.TeeReader(zeros{}, &sent))
 		if n := sent.Load(); n > most {
 			t.Errorf("%d MB were taken from a caller for an upstream that does not read", n>>20)
 		}
@@ -221,10 +177,10 @@ func TestResponsesAreScrubbed(t *testing.T) {
 		h.Set(http.TrailerPrefix+"X-Late", basic)
 	})
 	d := newDoor(t, crm(flow))
-	protocols(t, func(t *testing.T, proto string) {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
 		var early []http.Header
-		a := do(t, d.client(t, proto), "GET", "https://crm/", func(r *http.Request) { *r = *r.WithContext(traceEarly(r.Context(), &early)) })
-		if a.StatusCode != http.StatusFound || a.body != "body" || a.Header.Get("Location") == "" || a.Header.Get("X-App") != "kept" || a.Header.Get("Etag") == "" {
+		a := doortest.Do(t, d.client(t, proto), "GET", "https://crm/", func(r *http.Request) { *r = *r.WithContext(doortest.TraceEarly(r.Context(), &early)) })
+		if a.StatusCode != http.StatusFound || a.Text != "body" || a.Header.Get("Location") == "" || a.Header.Get("X-App") != "kept" || a.Header.Get("Etag") == "" {
 			t.Errorf("what was kept: %d %v", a.StatusCode, a.Header)
 		}
 		for _, name := range []string{"Set-Cookie", "Authorization", "X-Echo", "X-Password", "X-Leak", "Proxy-Authenticate", "Alt-Svc", "X-Hop"} {
@@ -232,7 +188,7 @@ func TestResponsesAreScrubbed(t *testing.T) {
 				t.Errorf("%s came back: %q", name, v)
 			}
 		}
-		if d := a.decision(); d == "forged" || d == "" || len(a.Header[fault.DecisionHeader]) != 1 {
+		if d := a.Decision(); d == "forged" || d == "" || len(a.Header[fault.DecisionHeader]) != 1 {
 			t.Errorf("decision %q", a.Header[fault.DecisionHeader])
 		}
 		if v := a.Trailer["X-Leak"]; v == nil { // it was announced
@@ -338,9 +294,9 @@ func TestUnaskedSwitchIsAFailure(t *testing.T) {
 		_ = c.Close()
 	})
 	d := newDoor(t, crm(flow))
-	protocols(t, func(t *testing.T, proto string) {
-		a := do(t, d.client(t, proto), "GET", "https://crm/")
-		if p := problem(t, a); a.StatusCode != http.StatusBadGateway || p.Code != egress.ReasonBroken {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
+		a := doortest.Do(t, d.client(t, proto), "GET", "https://crm/")
+		if p := a.Problem(t); a.StatusCode != http.StatusBadGateway || p.Code != egress.ReasonBroken {
 			t.Errorf("got %d %+v", a.StatusCode, p)
 		}
 	})

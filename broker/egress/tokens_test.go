@@ -9,6 +9,7 @@ import (
 
 	"github.com/intercom-broker/intercom/broker/egress"
 	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/hygiene/doortest"
 )
 
 // clock is one that the test moves.
@@ -19,7 +20,7 @@ func (c *clock) forward(d time.Duration) { c.offset.Add(int64(d)) }
 
 // TestTokensAreKept for half of their life, and no longer than what they were made for is the same.
 func TestTokensAreKept(t *testing.T) {
-	_, flow := upstream(t, echo)
+	_, flow := upstream(t, doortest.Echo)
 	c := &clock{}
 	d := newDoor(t, "  ledger:\n    upstream: "+flow+"\n    token: { bind: none, scope: [read] }\n"+
 		"  other:\n    upstream: "+flow+"\n    inject: { bearer: { mint: { audience: ledger } } }\n",
@@ -28,7 +29,7 @@ func TestTokensAreKept(t *testing.T) {
 	d.rules.set(t, allowAll, "p, spiffe://intercom.test/invoices, call, service/**, allow")
 	client := d.client(t, "h2")
 	call := func(url string) string {
-		return arrived(t, do(t, client, "GET", url)).Header.Get("Authorization")
+		return doortest.Do(t, client, "GET", url).Seen(t).Header.Get("Authorization")
 	}
 	expect := func(why string, want int64) {
 		t.Helper()
@@ -45,7 +46,7 @@ func TestTokensAreKept(t *testing.T) {
 		t.Error("a token of another scope was used")
 	}
 	expect("another scope", 2)
-	arrived(t, do(t, d.clientOf(t, "/invoices", "h2"), "GET", "https://ledger/"))
+	doortest.Do(t, d.clientOf(t, "/invoices", "h2"), "GET", "https://ledger/").Seen(t)
 	expect("another caller", 3)
 	d.rules.set(t, allowAll, "# another revision")
 	call("https://ledger/")
@@ -57,29 +58,29 @@ func TestTokensAreKept(t *testing.T) {
 	// While nobody can mint, what is held is good until it ends, and not after.
 	d.mint.err = fault.New(fault.Unavailable, "KEY_MISSING", "no key")
 	c.forward(40 * time.Second)
-	if a := do(t, client, "GET", "https://ledger/"); a.StatusCode != 200 {
+	if a := doortest.Do(t, client, "GET", "https://ledger/"); a.StatusCode != 200 {
 		t.Errorf("a token that lives was not used: %d", a.StatusCode)
 	}
 	d.mint.err = fault.New(fault.Denied, "", "not for you")
-	if a := do(t, client, "GET", "https://ledger/"); a.StatusCode != 403 {
+	if a := doortest.Do(t, client, "GET", "https://ledger/"); a.StatusCode != 403 {
 		t.Errorf("a refusal was taken for an outage: %d", a.StatusCode)
 	}
 	d.mint.err = fault.New(fault.Unavailable, "KEY_MISSING", "no key")
 	c.forward(40 * time.Second)
-	if a := do(t, client, "GET", "https://ledger/"); a.StatusCode != 503 {
+	if a := doortest.Do(t, client, "GET", "https://ledger/"); a.StatusCode != 503 {
 		t.Errorf("after its end: %d", a.StatusCode)
 	}
 }
 
 func TestTokensUnderLoad(t *testing.T) {
-	_, flow := upstream(t, echo)
+	_, flow := upstream(t, doortest.Echo)
 	d := newDoor(t, "  ledger: "+"\n    upstream: "+flow+"\n    token: { bind: none }\n")
 	var group sync.WaitGroup
 	for range 16 {
 		group.Go(func() {
 			client := d.client(t, "h2")
 			for range 8 {
-				if a := do(t, client, "GET", "https://ledger/"); a.StatusCode != 200 {
+				if a := doortest.Do(t, client, "GET", "https://ledger/"); a.StatusCode != 200 {
 					t.Errorf("got %d", a.StatusCode)
 				}
 			}

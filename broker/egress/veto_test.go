@@ -10,6 +10,7 @@ import (
 
 	"github.com/intercom-broker/intercom/broker/audit"
 	"github.com/intercom-broker/intercom/broker/credential"
+	"github.com/intercom-broker/intercom/broker/hygiene/doortest"
 	"github.com/intercom-broker/intercom/broker/secret"
 )
 
@@ -25,28 +26,28 @@ func TestDenyOfWhatIsPutIn(t *testing.T) {
 	rules := []string{allowAll, "p, **, *, credential/crm/login, deny", "p, **, *, audience/stock, deny", "p, **, *, audience/elsewhere, deny"}
 	client := d.client(t, "http/1.1")
 	for _, name := range []string{"crm", "inv", "minted", "free"} { // also a token that is kept
-		if a := do(t, client, "GET", "https://"+name+"/x"); a.StatusCode != 200 {
-			t.Fatalf("%s before: %d %s", name, a.StatusCode, a.body)
+		if a := doortest.Do(t, client, "GET", "https://"+name+"/x"); a.StatusCode != 200 {
+			t.Fatalf("%s before: %d %s", name, a.StatusCode, a.Text)
 		}
 	}
 	d.rules.set(t, rules...)
 	reached.Store(0)
 	for _, name := range []string{"crm", "inv", "minted"} {
-		a := do(t, client, "GET", "https://"+name+"/x")
-		if p := problem(t, a); a.StatusCode != 403 || p.Decision == "" || p.Decision != a.decision() {
+		a := doortest.Do(t, client, "GET", "https://"+name+"/x")
+		if p := a.Problem(t); a.StatusCode != 403 || p.Decision == "" || p.Decision != a.Decision() {
 			t.Errorf("%s: %d %+v", name, a.StatusCode, p)
 		}
-		if o := d.journal.outcome(t, a.decision()); o.Result != "denied" || o.Credential != "" {
+		if o := d.journal.outcome(t, a.Decision()); o.Result != "denied" || o.Credential != "" {
 			t.Errorf("%s: the outcome is %+v", name, o)
 		}
-		if !d.journal.refused(a.decision()) {
+		if !d.journal.refused(a.Decision()) {
 			t.Errorf("%s: the veto is not recorded", name)
 		}
 	}
 	if reached.Load() != 0 {
 		t.Errorf("the upstream was reached %d times", reached.Load())
 	}
-	if a := do(t, client, "GET", "https://free/x"); a.StatusCode != 200 {
+	if a := doortest.Do(t, client, "GET", "https://free/x"); a.StatusCode != 200 {
 		t.Errorf("a service with another credential: %d", a.StatusCode)
 	}
 }
@@ -60,12 +61,12 @@ func TestDenyOfOneOfSeveral(t *testing.T) {
 	d.store.fields["crm/tenant"] = credential.Fields{"value": secret.FromString("blue")}
 	d.store.fields["crm/hmac"] = credential.Fields{"key": secret.FromString("hunter2")}
 	client := d.client(t, "h2")
-	if a := do(t, client, "GET", "https://api/x"); a.StatusCode != 200 {
-		t.Fatalf("%d %s", a.StatusCode, a.body)
+	if a := doortest.Do(t, client, "GET", "https://api/x"); a.StatusCode != 200 {
+		t.Fatalf("%d %s", a.StatusCode, a.Text)
 	}
 	for _, name := range []string{"crm/token", "crm/tenant", "crm/hmac"} {
 		d.rules.set(t, allowAll, "p, **, *, credential/"+name+", deny")
-		if a := do(t, client, "GET", "https://api/x"); a.StatusCode != 403 || reached.Load() != 1 {
+		if a := doortest.Do(t, client, "GET", "https://api/x"); a.StatusCode != 403 || reached.Load() != 1 {
 			t.Errorf("%s: %d, reached %d times", name, a.StatusCode, reached.Load())
 		}
 	}
@@ -120,7 +121,7 @@ func TestDenyWithOrWithoutSlash(t *testing.T) {
 	} {
 		reached.Store(0)
 		method, path, _ := strings.Cut(request, " ")
-		a := do(t, client, method, "https://"+d.addr+path)
+		a := doortest.Do(t, client, method, "https://"+d.addr+path)
 		if a.StatusCode != want || (reached.Load() == 1) != (want == 200) {
 			t.Errorf("%s: %d, want %d; reached %d times", request, a.StatusCode, want, reached.Load())
 		}

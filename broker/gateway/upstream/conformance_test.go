@@ -2,7 +2,6 @@ package upstream_test
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/intercom-broker/intercom/broker/gateway/upstream"
 	"github.com/intercom-broker/intercom/broker/hygiene"
+	"github.com/intercom-broker/intercom/broker/hygiene/doortest"
 )
 
 // TestConformance has the statements that are held between the route and the service, by their ids.
@@ -40,7 +40,7 @@ func TestConformance(t *testing.T) {
 
 // testOnlyConfiguredHosts names a second server in every way that a request has.
 func testOnlyConfiguredHosts(t *testing.T) {
-	victim := newCounting(t, echo)
+	victim := newCounting(t, doortest.Echo)
 	at := strings.TrimPrefix(victim.url, "http://")
 	var elsewhere atomic.Int64
 	var own string
@@ -102,7 +102,7 @@ func (g *gate) raw(t *testing.T, text string) string {
 // testOnePath holds that the path which is decided on is the one on the wire, for paths made of all that is odd
 // about paths.
 func testOnePath(t *testing.T) {
-	g := newGate(t, crm(plain(t, echo)))
+	g := newGate(t, crm(plain(t, doortest.Echo)))
 	var decided string
 	g.change = func(_ *http.Request, c *upstream.Call) { decided = c.Path }
 	conn, err := net.Dial("tcp", g.addr["http/1.1"])
@@ -112,16 +112,13 @@ func testOnePath(t *testing.T) {
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 	answers := bufio.NewReader(conn)
-	send := func(path string) answer {
+	send := func(path string) doortest.Answer {
 		_, _ = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: door.test\r\n\r\n", path)
 		res, err := http.ReadResponse(answers, nil)
 		if err != nil {
 			t.Fatalf("%q: %v", path, err)
 		}
-		defer func() { _ = res.Body.Close() }()
-		var body bytes.Buffer
-		_, _ = body.ReadFrom(res.Body)
-		return answer{res, body.String()}
+		return doortest.Read(t, res)
 	}
 	for _, bad := range []string{
 		"/crm/%2e%2e/admin", "/crm/%2E%2E%2fadmin", "/crm/..", "/crm/a/../b", "/crm/.", "/crm/a%2fb", "/crm/a%2Fb", "/crm/a%5cb", "/crm/a\\b",
@@ -145,7 +142,7 @@ func testOnePath(t *testing.T) {
 			continue
 		}
 		passed++
-		wire := a.seen(t).URI
+		wire := a.Seen(t).URI
 		if clean, err := hygiene.CleanPath(wire); wire != decided || err != nil || clean != wire {
 			t.Errorf("%s: decided on %s, sent %s (%v)", path, decided, wire, err)
 		}
@@ -156,7 +153,7 @@ func testOnePath(t *testing.T) {
 }
 
 func testMethods(t *testing.T) {
-	at := newCounting(t, echo)
+	at := newCounting(t, doortest.Echo)
 	g := newGate(t, strings.Replace(crm(at.url), "[{ host: door.test, path: /crm/** }", "[{ host: door.test, path: /crm/**, methods: [GET, PUT] }", 1))
 	for method, status := range map[string]string{
 		"GET": "200", "HEAD": "200", "PUT": "200", "POST": "405", "DELETE": "405", "PROPFIND": "405", "TRACE": "405", "TRACK": "405", "CONNECT": "405", "DEBUG": "405", "get": "405", "X_Y": "405",
@@ -186,7 +183,7 @@ func testHopByHop(t *testing.T) {
 			}
 		}
 		w.Header().Set("X-Kept", "1")
-		echo(w, r)
+		doortest.Echo(w, r)
 	})
 	g := newGate(t, crm(url)+named("keyed", url))
 	for name, want := range map[string]string{"crm": "Authorization: " + basic, "keyed": "X-User-Id: " + userID} {
@@ -196,8 +193,7 @@ func testHopByHop(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		body, _ := io.ReadAll(res.Body)
-		arrived := answer{res, string(body)}.seen(t).Header
+		arrived := doortest.Read(t, res).Seen(t).Header
 		field, value, _ := strings.Cut(want, ": ")
 		if v := arrived[field]; len(v) != 1 || v[0] != value || arrived.Get("X-End") != "1" {
 			t.Errorf("%s arrived as %v", field, arrived)
@@ -223,14 +219,14 @@ func testRedirects(t *testing.T) {
 		w.WriteHeader(http.StatusFound)
 	})
 	g := newGate(t, crm(at.url+"/base"))
-	protocols(t, func(t *testing.T, proto string) {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
 		for to, want := range map[string]string{
 			"SELF/base/next?a=b#c": "/crm/next?a=b#c", "SELF/base": "/crm", "/base/next": "/crm/next", "/other": "/other", "next": "next",
 			"https://elsewhere.test/base/next": "https://elsewhere.test/base/next", "//elsewhere.test/base": "//elsewhere.test/base",
 			strings.Replace(at.url, "127.0.0.1", "127.0.0.2", 1) + "/base/x": strings.Replace(at.url, "127.0.0.1", "127.0.0.2", 1) + "/base/x",
 		} {
 			before := at.calls.Load()
-			a := do(t, g.client(t, proto), "GET", "http://door.test/crm/", header("X-To", to))
+			a := doortest.Do(t, g.client(t, proto), "GET", "http://door.test/crm/", doortest.Header("X-To", to))
 			if got := a.Header.Get("Location"); a.StatusCode != http.StatusFound || got != want || at.calls.Load() != before+1 {
 				t.Errorf("%s: %s %q, want %q; %d calls", to, a.Status, got, want, at.calls.Load()-before)
 			}
@@ -249,11 +245,11 @@ func testStreams(t *testing.T) {
 			w.(http.Flusher).Flush()
 			<-hold
 		})))
-		protocols(t, func(t *testing.T, proto string) {
+		doortest.Protocols(t, func(t *testing.T, proto string) {
 			best := time.Minute
 			for range 3 { // the machine may stand still once
 				began := time.Now()
-				res := open(t, g.client(t, proto), "GET", "http://door.test/crm/", nil)
+				res := doortest.Open(t, g.client(t, proto), "GET", "http://door.test/crm/", nil)
 				if _, err := io.ReadFull(res.Body, make([]byte, 5)); err != nil {
 					t.Fatalf("%s: %v", kind, err)
 				}
@@ -284,10 +280,10 @@ func testSetCookies(t *testing.T) {
 		_, _ = fmt.Fprint(w, "x")
 	})
 	g := newGate(t, crm(url, "set_cookies: [theme]")+named("keyed", url))
-	protocols(t, func(t *testing.T, proto string) {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
 		for path, want := range map[string][]string{"crm/": {"theme=dark; Path=/", " theme =x"}, "crm/early": {"theme=dark; Path=/", " theme =x"}, "keyed/": nil} {
 			var interim []http.Header
-			a := do(t, g.client(t, proto), "GET", "http://door.test/"+path, func(r *http.Request) { *r = *r.WithContext(traceEarly(r.Context(), &interim)) })
+			a := doortest.Do(t, g.client(t, proto), "GET", "http://door.test/"+path, func(r *http.Request) { *r = *r.WithContext(doortest.TraceEarly(r.Context(), &interim)) })
 			got := a.Header["Set-Cookie"]
 			for i := range got { // net/http trims
 				if !strings.Contains(got[i], strings.TrimSpace(want[min(i, len(want)-1)])) {
@@ -313,7 +309,7 @@ func testCacheControl(t *testing.T) {
 	})))
 	anonymous := false
 	g.change = func(_ *http.Request, c *upstream.Call) { c.Anonymous = anonymous }
-	protocols(t, func(t *testing.T, proto string) {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
 		for said, want := range map[string]string{
 			"": "", "public, max-age=600": "", "max-age=600": "", "no-cache": "", "private, s-maxage=60": "", "private, public": "", `private="set-cookie"`: "", `no-store="x"`: "",
 			"private, max-age=60": "private, max-age=60", "no-store": "no-store", "Private": "Private", "max-age=60 , PRIVATE": "max-age=60 , PRIVATE",
@@ -321,7 +317,7 @@ func testCacheControl(t *testing.T) {
 			if want == "" {
 				want = "private, no-store"
 			}
-			a := do(t, g.client(t, proto), "GET", "http://door.test/crm/", header("X-Say", said))
+			a := doortest.Do(t, g.client(t, proto), "GET", "http://door.test/crm/", doortest.Header("X-Say", said))
 			if got := a.Header["Cache-Control"]; len(got) != 1 || got[0] != want {
 				t.Errorf("%q became %q, want %q", said, got, want)
 			}
@@ -333,7 +329,7 @@ func testCacheControl(t *testing.T) {
 		}
 	})
 	anonymous = true
-	if a := do(t, g.client(t, "h2"), "GET", "http://door.test/crm/", header("X-Say", "public, max-age=600")); a.Header.Get("Cache-Control") != "public, max-age=600" {
+	if a := doortest.Do(t, g.client(t, "h2"), "GET", "http://door.test/crm/", doortest.Header("X-Say", "public, max-age=600")); a.Header.Get("Cache-Control") != "public, max-age=600" {
 		t.Errorf("nobody's answer became %q", a.Header.Get("Cache-Control"))
 	}
 }
@@ -341,21 +337,21 @@ func testCacheControl(t *testing.T) {
 // testCookies: ours never pass, alone or given twice, over HTTP/2 in pieces too, whatever the caller of the proxy
 // left in the header.
 func testCookies(t *testing.T) {
-	url := plain(t, echo)
+	url := plain(t, doortest.Echo)
 	g := newGate(t, crm(url, "cookies: [theme, lang]")+named("keyed", url))
 	g.change = func(r *http.Request, c *upstream.Call) { c.Header["Cookie"] = r.Header["Cookie"] }
-	protocols(t, func(t *testing.T, proto string) {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
 		for sent, want := range map[string]string{
 			"__Host-Http-ic=x": "", "__Host-ic=x; __Host-Http-ic=y": "", "__Host-Http-ic=x; __Host-Http-ic=y; theme=dark": "theme=dark", "__Host-Http-ic-tx=x; lang=de; theme=dark": "lang=de; theme=dark",
 			"theme=dark; theme=light; lang=de": "lang=de", "theme=dark; Theme=light": "theme=dark", "theme": "", `theme="a; __Host-Http-ic=x; lang=b"`: `lang=b"`, "": "",
 		} {
 			for _, name := range []string{"crm", "keyed"} {
-				a := do(t, g.client(t, proto), "GET", "http://door.test/"+name+"/", func(r *http.Request) {
+				a := doortest.Do(t, g.client(t, proto), "GET", "http://door.test/"+name+"/", func(r *http.Request) {
 					if sent != "" {
 						r.Header.Set("Cookie", sent)
 					}
 				})
-				got, passes := a.seen(t).Header["Cookie"], want
+				got, passes := a.Seen(t).Header["Cookie"], want
 				if name == "keyed" {
 					passes = ""
 				}

@@ -3,7 +3,6 @@ package upstream_test
 import (
 	"context"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,8 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httptrace"
-	"net/textproto"
 	"os"
 	"path/filepath"
 	"strings"
@@ -176,13 +173,6 @@ func (g *gate) client(t testing.TB, proto string) *http.Client {
 	return &http.Client{Transport: transport, Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-func protocols(t *testing.T, f func(t *testing.T, proto string)) {
-	t.Helper()
-	for _, proto := range []string{"http/1.1", "h2"} {
-		t.Run(proto, func(t *testing.T) { f(t, proto) })
-	}
-}
-
 // crm is a service at url, with more settings.
 func crm(url string, more ...string) string { return named("crm", url, more...) }
 
@@ -221,83 +211,6 @@ func secure(t testing.TB, h http.HandlerFunc) (url string, trust func(*upstream.
 	return s.URL, func(cfg *upstream.Config) { cfg.RootCAs = roots }
 }
 
-// seen is what arrived at a service.
-type seen struct {
-	Method, Host, URI, Proto string
-	Header                   http.Header
-}
-
-func echo(w http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body)
-	_ = json.NewEncoder(w).Encode(seen{r.Method, r.Host, r.RequestURI, r.Proto, r.Header})
-}
-
-type answer struct {
-	*http.Response
-	body string
-}
-
-func (a answer) seen(t testing.TB) (s seen) {
-	t.Helper()
-	if err := json.Unmarshal([]byte(a.body), &s); err != nil {
-		t.Fatalf("%s: %q: %v", a.Status, a.body, err)
-	}
-	return s
-}
-
-func (a answer) problem(t testing.TB) (p fault.Problem) {
-	t.Helper()
-	if err := json.Unmarshal([]byte(a.body), &p); err != nil || a.Header.Get("Content-Type") != "application/problem+json" || p.Status != a.StatusCode {
-		t.Fatalf("%s: no problem: %q, %v", a.Status, a.body, err)
-	}
-	return p
-}
-
-func do(t testing.TB, c *http.Client, method, url string, change ...func(*http.Request)) answer {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range change {
-		f(r)
-	}
-	res, err := c.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer{res, string(body)}
-}
-
-// open sends a request and returns the response with its body unread.
-func open(t testing.TB, c *http.Client, method, url string, body io.Reader, change ...func(*http.Request)) *http.Response {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(cancel)
-	r, err := http.NewRequestWithContext(ctx, method, url, body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range change {
-		f(r)
-	}
-	res, err := c.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = res.Body.Close() })
-	return res
-}
-
-func header(name string, values ...string) func(*http.Request) {
-	return func(r *http.Request) { r.Header[name] = values }
-}
-
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
@@ -326,12 +239,4 @@ func write(t testing.TB, dir, services string) {
 	if err := os.Rename(next, filepath.Join(dir, "t.yaml")); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// traceEarly collects the interim answers.
-func traceEarly(ctx context.Context, into *[]http.Header) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: func(_ int, h textproto.MIMEHeader) error {
-		*into = append(*into, http.Header(h))
-		return nil
-	}})
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/freeport"
 	"github.com/intercom-broker/intercom/broker/gateway/upstream"
+	"github.com/intercom-broker/intercom/broker/hygiene/doortest"
 	"github.com/intercom-broker/intercom/broker/outbound"
 	"github.com/intercom-broker/intercom/broker/service"
 )
@@ -52,12 +53,12 @@ func newCounting(t testing.TB, h http.HandlerFunc) *counting {
 
 // TestReloadKeepsConnections of services that are where they were, and lets go of the others.
 func TestReloadKeepsConnections(t *testing.T) {
-	crmAt, other := newCounting(t, echo), newCounting(t, echo)
+	crmAt, other := newCounting(t, doortest.Echo), newCounting(t, doortest.Echo)
 	g := newGate(t, crm(crmAt.url)+named("other", other.url))
 	client := g.client(t, "http/1.1")
 	call := func(name string) {
 		t.Helper()
-		if a := do(t, client, "GET", "http://door.test/"+name+"/"); a.StatusCode != http.StatusOK {
+		if a := doortest.Do(t, client, "GET", "http://door.test/"+name+"/"); a.StatusCode != http.StatusOK {
 			t.Fatalf("%s: %s", name, a.Status)
 		}
 	}
@@ -80,8 +81,8 @@ func TestReloadKeepsConnections(t *testing.T) {
 
 // TestReloadDropsNothing reloads under load: one service moves for ever, the other never.
 func TestReloadDropsNothing(t *testing.T) {
-	still := newCounting(t, echo)
-	places := []string{newCounting(t, echo).url, newCounting(t, echo).url}
+	still := newCounting(t, doortest.Echo)
+	places := []string{newCounting(t, doortest.Echo).url, newCounting(t, doortest.Echo).url}
 	g := newGate(t, crm(still.url)+named("other", places[0]))
 	client := g.client(t, "h2")
 	ctx, stop := context.WithCancel(t.Context())
@@ -91,8 +92,8 @@ func TestReloadDropsNothing(t *testing.T) {
 		name := []string{"crm", "other"}[i%2]
 		group.Go(func() {
 			for ctx.Err() == nil {
-				if a := do(t, client, "POST", "http://door.test/"+name+"/", func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("x")) }); a.StatusCode != http.StatusOK {
-					t.Errorf("%s: %s %s", name, a.Status, a.body)
+				if a := doortest.Do(t, client, "POST", "http://door.test/"+name+"/", func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("x")) }); a.StatusCode != http.StatusOK {
+					t.Errorf("%s: %s %s", name, a.Status, a.Text)
 				}
 				calls.Add(1)
 			}
@@ -112,7 +113,7 @@ func TestReloadDropsNothing(t *testing.T) {
 
 // TestSetWithoutFollow: a service that no catalogue brought is served all the same, over one pool.
 func TestSetWithoutFollow(t *testing.T) {
-	at := newCounting(t, echo)
+	at := newCounting(t, doortest.Echo)
 	set := upstream.New(upstream.Config{})
 	svc, _ := parse(t, crm(at.url)).Get("crm")
 	for range 3 {
@@ -132,7 +133,7 @@ func TestSetWithoutFollow(t *testing.T) {
 
 // TestRunFollowsTheFiles, and lets go of everything at its end.
 func TestRunFollowsTheFiles(t *testing.T) {
-	at := newCounting(t, echo)
+	at := newCounting(t, doortest.Echo)
 	dir := t.TempDir()
 	write(t, dir, crm(at.url))
 	files, err := service.Open(t.Context(), service.Config{Dir: dir})
@@ -166,11 +167,11 @@ func TestRunFollowsTheFiles(t *testing.T) {
 
 // TestTargetsTakeTurns, and not one of them twice in a row.
 func TestTargetsTakeTurns(t *testing.T) {
-	a, b, c := newCounting(t, echo), newCounting(t, echo), newCounting(t, echo)
+	a, b, c := newCounting(t, doortest.Echo), newCounting(t, doortest.Echo), newCounting(t, doortest.Echo)
 	g := newGate(t, many(a.url, b.url, c.url))
 	client := g.client(t, "h2")
 	for range 30 {
-		do(t, client, "GET", "http://door.test/crm/")
+		doortest.Do(t, client, "GET", "http://door.test/crm/")
 	}
 	for i, at := range []*counting{a, b, c} {
 		if n, dials := at.calls.Load(), at.dials.Load(); n != 10 || dials != 1 {
@@ -196,11 +197,11 @@ func TestDeadTargetIsPassedOver(t *testing.T) {
 	g := newGate(t, many("http://"+dead, alive.url), func(cfg *upstream.Config) {
 		cfg.Now = func() time.Time { return time.Unix(0, clock.Load()) }
 	})
-	protocols(t, func(t *testing.T, proto string) {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
 		client := g.client(t, proto)
 		for i := range 10 {
 			body := strings.Repeat(fmt.Sprint(i), 100_000)
-			res := open(t, client, "POST", "http://door.test/crm/", strings.NewReader(body))
+			res := doortest.Open(t, client, "POST", "http://door.test/crm/", strings.NewReader(body))
 			got, _ := io.ReadAll(res.Body)
 			if want := fmt.Sprintf("%s %s <nil>", strings.TrimPrefix(alive.url, "http://"), body); string(got) != want {
 				t.Fatalf("request %d: %s, %d bytes", i, res.Status, len(got))
@@ -214,15 +215,15 @@ func TestDeadTargetIsPassedOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	back := newCounting(t, echo)
+	back := newCounting(t, doortest.Echo)
 	go func() {
-		_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { back.calls.Add(1); echo(w, r) }))
+		_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { back.calls.Add(1); doortest.Echo(w, r) }))
 	}()
 	defer func() { _ = l.Close() }()
 	client := g.client(t, "h2")
 	clock.Add(int64(2 * time.Second))
 	for range 10 {
-		do(t, client, "GET", "http://door.test/crm/")
+		doortest.Do(t, client, "GET", "http://door.test/crm/")
 	}
 	if n := back.calls.Load(); n < 4 {
 		t.Errorf("%d calls at the target that is back", n)
@@ -232,7 +233,7 @@ func TestDeadTargetIsPassedOver(t *testing.T) {
 // TestOneTriesForAll: when the rest of a target is over that lets connections wait, one request waits for it, and
 // no other does.
 func TestOneTriesForAll(t *testing.T) {
-	alive, trust := secure(t, echo)
+	alive, trust := secure(t, doortest.Echo)
 	mute, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -288,8 +289,8 @@ func TestNothingIsSentTwice(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	}
 	g := newGate(t, many(plain(t, breaks), plain(t, breaks)))
-	a := do(t, g.client(t, "h2"), "POST", "http://door.test/crm/", func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("once")) })
-	if p := a.problem(t); a.StatusCode != http.StatusBadGateway || p.Code != outbound.ReasonBroken || calls.Load() != 1 {
+	a := doortest.Do(t, g.client(t, "h2"), "POST", "http://door.test/crm/", func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("once")) })
+	if p := a.Problem(t); a.StatusCode != http.StatusBadGateway || p.Code != outbound.ReasonBroken || calls.Load() != 1 {
 		t.Errorf("%d %+v after %d calls", a.StatusCode, p, calls.Load())
 	}
 }
@@ -297,26 +298,14 @@ func TestNothingIsSentTwice(t *testing.T) {
 // TestAllTargetsDead: the last failure is told, and a body is let go of.
 func TestAllTargetsDead(t *testing.T) {
 	g := newGate(t, many(closedPort(t), closedPort(t)))
-	protocols(t, func(t *testing.T, proto string) {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
 		for range 3 {
-			a := do(t, g.client(t, proto), "POST", "http://door.test/crm/", func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("x")) })
-			if p := a.problem(t); a.StatusCode != http.StatusBadGateway || p.Code != outbound.ReasonUnreachable {
+			a := doortest.Do(t, g.client(t, proto), "POST", "http://door.test/crm/", func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("x")) })
+			if p := a.Problem(t); a.StatusCode != http.StatusBadGateway || p.Code != outbound.ReasonUnreachable {
 				t.Errorf("%d %+v", a.StatusCode, p)
 			}
 		}
 	})
-}
-
-// breaking takes the connection from net/http, says text and closes.
-func breaking(text string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		c, _, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			panic(err)
-		}
-		_, _ = io.WriteString(c, text)
-		_ = c.Close()
-	}
 }
 
 func TestFailures(t *testing.T) {
@@ -328,11 +317,11 @@ func TestFailures(t *testing.T) {
 		case <-r.Context().Done():
 		}
 	})
-	trusted, trust := secure(t, echo)
-	untrusted := httptest.NewTLSServer(http.HandlerFunc(echo))
+	trusted, trust := secure(t, doortest.Echo)
+	untrusted := httptest.NewTLSServer(http.HandlerFunc(doortest.Echo))
 	untrusted.Config.ErrorLog = quiet
 	t.Cleanup(untrusted.Close)
-	open := plain(t, echo)
+	open := plain(t, doortest.Echo)
 	const shut = "127.0.0.0/8, \"::1/128\""
 	for name, test := range map[string]struct {
 		services string
@@ -346,10 +335,10 @@ func TestFailures(t *testing.T) {
 		"no TLS":     {crm(strings.Replace(open, "http:", "https:", 1)), 502, outbound.ReasonTLS},
 		"guarded":    {strings.Replace(crm(open), shut, "10.0.0.0/8", 1), 502, outbound.ReasonDial},
 		"metadata":   {crm("http://169.254.169.254"), 502, outbound.ReasonDial},
-		"mute":       {crm(plain(t, breaking(""))), 502, outbound.ReasonBroken},
-		"noise":      {crm(plain(t, breaking("SSH-2.0-OpenSSH_9\r\n"))), 502, outbound.ReasonBroken},
-		"unasked":    {crm(plain(t, breaking("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"))), 502, outbound.ReasonBroken},
-		"unnamed":    {crm(plain(t, breaking("HTTP/1.1 101 Switching Protocols\r\n\r\n"))), 502, outbound.ReasonBroken},
+		"mute":       {crm(plain(t, doortest.Breaking(""))), 502, outbound.ReasonBroken},
+		"noise":      {crm(plain(t, doortest.Breaking("SSH-2.0-OpenSSH_9\r\n"))), 502, outbound.ReasonBroken},
+		"unasked":    {crm(plain(t, doortest.Breaking("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"))), 502, outbound.ReasonBroken},
+		"unnamed":    {crm(plain(t, doortest.Breaking("HTTP/1.1 101 Switching Protocols\r\n\r\n"))), 502, outbound.ReasonBroken},
 		"slow":       {crm(slow, "timeout: 100ms"), 504, outbound.ReasonTimeout},
 		"both shut":  {strings.Replace(many("http://127.0.0.1:1", "http://127.0.0.1:2"), "127.0.0.0/8", "10.0.0.0/8", 1), 502, outbound.ReasonDial},
 	} {
@@ -359,13 +348,13 @@ func TestFailures(t *testing.T) {
 				change = nil
 			}
 			g := newGate(t, test.services, change...)
-			protocols(t, func(t *testing.T, proto string) {
-				a := do(t, g.client(t, proto), "GET", "http://door.test/crm/")
-				if p := a.problem(t); a.StatusCode != test.status || p.Code != test.code {
+			doortest.Protocols(t, func(t *testing.T, proto string) {
+				a := doortest.Do(t, g.client(t, proto), "GET", "http://door.test/crm/")
+				if p := a.Problem(t); a.StatusCode != test.status || p.Code != test.code {
 					t.Errorf("%d %+v", a.StatusCode, p)
 				}
-				if strings.Contains(a.body, "127.0.0.1") || strings.Contains(a.body, "invalid\"") || strings.Contains(a.body, "169.254") {
-					t.Errorf("names the address: %s", a.body)
+				if strings.Contains(a.Text, "127.0.0.1") || strings.Contains(a.Text, "invalid\"") || strings.Contains(a.Text, "169.254") {
+					t.Errorf("names the address: %s", a.Text)
 				}
 				if o := g.outcome(t); o.Err == nil || o.Err.Reason != test.code || o.Status != test.status {
 					t.Errorf("ended as %+v", o)

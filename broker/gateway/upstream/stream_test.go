@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/gateway/upstream"
+	"github.com/intercom-broker/intercom/broker/hygiene/doortest"
 	"github.com/intercom-broker/intercom/broker/outbound"
 )
 
@@ -32,9 +32,9 @@ func TestEventsAreLive(t *testing.T) {
 			w.(http.Flusher).Flush()
 		}
 	})))
-	protocols(t, func(t *testing.T, proto string) {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
 		next <- "one"
-		lines := bufio.NewReader(open(t, g.client(t, proto), "GET", "http://door.test/crm/events", nil).Body)
+		lines := bufio.NewReader(doortest.Open(t, g.client(t, proto), "GET", "http://door.test/crm/events", nil).Body)
 		for i, event := range []string{"one", "two", "six"} {
 			if line, err := lines.ReadString('\n'); err != nil || line != "data: "+event+"\n" {
 				t.Fatalf("got %q, %v", line, err)
@@ -49,32 +49,8 @@ func TestEventsAreLive(t *testing.T) {
 
 // TestBothWaysAtOnce converses within one request: each line waits for the echo of the one before.
 func TestBothWaysAtOnce(t *testing.T) {
-	g := newGate(t, crm(plain(t, func(w http.ResponseWriter, r *http.Request) {
-		rc := http.NewResponseController(w)
-		_ = rc.EnableFullDuplex()
-		w.WriteHeader(http.StatusOK)
-		_ = rc.Flush()
-		for lines := bufio.NewScanner(r.Body); lines.Scan(); {
-			_, _ = fmt.Fprintln(w, lines.Text())
-			_ = rc.Flush()
-		}
-	})))
-	protocols(t, func(t *testing.T, proto string) {
-		in, out := io.Pipe()
-		lines := bufio.NewReader(open(t, g.client(t, proto), "POST", "http://door.test/crm/", in).Body)
-		for _, line := range []string{"one\n", strings.Repeat("two ", 10_000) + "\n", "three\n"} {
-			if _, err := io.WriteString(out, line); err != nil {
-				t.Fatal(err)
-			}
-			if got, err := lines.ReadString('\n'); err != nil || got != line {
-				t.Fatalf("got %d bytes, %v", len(got), err)
-			}
-		}
-		_ = out.Close()
-		if _, err := lines.ReadByte(); err != io.EOF {
-			t.Errorf("ended with %v", err)
-		}
-	})
+	g := newGate(t, crm(plain(t, doortest.EchoLines)))
+	doortest.Protocols(t, func(t *testing.T, proto string) { doortest.Converse(t, g.client(t, proto), "http://door.test/crm/") })
 }
 
 // testBrowserGoes in the middle of an answer: the service is let go, and not blamed.
@@ -86,8 +62,8 @@ func testBrowserGoes(t *testing.T) {
 		<-r.Context().Done()
 		gone <- struct{}{}
 	})))
-	protocols(t, func(t *testing.T, proto string) {
-		res := open(t, g.client(t, proto), "GET", "http://door.test/crm/", nil)
+	doortest.Protocols(t, func(t *testing.T, proto string) {
+		res := doortest.Open(t, g.client(t, proto), "GET", "http://door.test/crm/", nil)
 		_, _ = io.ReadFull(res.Body, make([]byte, 5))
 		_ = res.Body.Close()
 		select {
@@ -104,11 +80,11 @@ func testBrowserGoes(t *testing.T) {
 // TestBrokenStreamIsBroken: what ends early at the service must not look whole to the browser.
 func TestBrokenStreamIsBroken(t *testing.T) {
 	half := strings.Repeat("half", 4096)
-	g := newGate(t, crm(plain(t, breaking("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"+half)))+
-		named("chunked", plain(t, breaking("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4000\r\n"+half+"\r\n"))))
-	protocols(t, func(t *testing.T, proto string) {
+	g := newGate(t, crm(plain(t, doortest.Breaking("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"+half)))+
+		named("chunked", plain(t, doortest.Breaking("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4000\r\n"+half+"\r\n"))))
+	doortest.Protocols(t, func(t *testing.T, proto string) {
 		for _, name := range []string{"crm", "chunked"} {
-			res := open(t, g.client(t, proto), "GET", "http://door.test/"+name+"/", nil)
+			res := doortest.Open(t, g.client(t, proto), "GET", "http://door.test/"+name+"/", nil)
 			if body, err := io.ReadAll(res.Body); err == nil {
 				t.Errorf("%s: read %d bytes and no error", name, len(body))
 			}
@@ -127,8 +103,8 @@ func testSilence(t *testing.T) {
 		<-r.Context().Done()
 	}
 	g := newGate(t, crm(plain(t, silent)), func(cfg *upstream.Config) { cfg.IdleTimeout = 300 * time.Millisecond })
-	protocols(t, func(t *testing.T, proto string) {
-		res := open(t, g.client(t, proto), "GET", "http://door.test/crm/", nil)
+	doortest.Protocols(t, func(t *testing.T, proto string) {
+		res := doortest.Open(t, g.client(t, proto), "GET", "http://door.test/crm/", nil)
 		if body, err := io.ReadAll(res.Body); err == nil || string(body) != "first" {
 			t.Errorf("%q, %v", body, err)
 		}
@@ -141,9 +117,9 @@ func testSilence(t *testing.T) {
 	g = newGate(t, crm(plain(t, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.CopyN(w, zeros{}, size)
 	})), func(cfg *upstream.Config) { cfg.IdleTimeout = 2 * time.Second })
-	protocols(t, func(t *testing.T, proto string) {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
 		t.Parallel()
-		res := open(t, g.client(t, proto), "GET", "http://door.test/crm/", nil)
+		res := doortest.Open(t, g.client(t, proto), "GET", "http://door.test/crm/", nil)
 		<-time.After(2500 * time.Millisecond)
 		if n, err := io.Copy(io.Discard, res.Body); n != size || err != nil {
 			t.Errorf("a browser that reads slowly got %d bytes, %v", n, err)
@@ -169,13 +145,13 @@ func testBodyLimit(t *testing.T) {
 		}
 	})
 	g := newGate(t, crm(at.url, "body_limit: 64KiB"))
-	protocols(t, func(t *testing.T, proto string) {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
 		for _, known := range []bool{true, false} {
 			for _, over := range []int64{0, 1, limit} {
 				whole.Store(0)
 				calls := at.calls.Load()
 				body := strings.NewReader(strings.Repeat("x", int(limit+over)))
-				a := do(t, g.client(t, proto), "POST", "http://door.test/crm/", func(r *http.Request) {
+				a := doortest.Do(t, g.client(t, proto), "POST", "http://door.test/crm/", func(r *http.Request) {
 					if r.Body, r.ContentLength = io.NopCloser(body), -1; known {
 						r.ContentLength = limit + over
 					}
@@ -183,10 +159,10 @@ func testBodyLimit(t *testing.T) {
 				o := g.outcome(t)
 				switch {
 				case over == 0:
-					if a.StatusCode != 200 || a.body != fmt.Sprint(limit) || o.Err != nil || o.Bytes != limit+5 {
+					if a.StatusCode != 200 || a.Text != fmt.Sprint(limit) || o.Err != nil || o.Bytes != limit+5 {
 						t.Errorf("known %v: %s, %+v", known, a.Status, o)
 					}
-				case a.StatusCode != http.StatusRequestEntityTooLarge || a.problem(t).Code != upstream.ReasonTooLarge || whole.Load() != 0:
+				case a.StatusCode != http.StatusRequestEntityTooLarge || a.Problem(t).Code != upstream.ReasonTooLarge || whole.Load() != 0:
 					t.Errorf("known %v, %d over: %s, arrived whole %d times", known, over, a.Status, whole.Load())
 				case known && at.calls.Load() != calls:
 					t.Errorf("the service was asked although the length was known")
@@ -202,7 +178,7 @@ func testBodyLimit(t *testing.T) {
 // connection, and among them may be what looks like a request.
 func TestWhatIsLeftOfABodyIsNoRequest(t *testing.T) {
 	var smuggled atomic.Int64
-	early := breaking("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly")
+	early := doortest.Breaking("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly")
 	g := newGate(t, crm(plain(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/smuggled" {
 			smuggled.Add(1)
@@ -222,19 +198,7 @@ func TestWhatIsLeftOfABodyIsNoRequest(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { _ = c.Close() })
-			_ = c.SetDeadline(time.Now().Add(30 * time.Second))
-			_, _ = io.WriteString(c, pieces[0])
-			r := bufio.NewReader(c)
-			res, err := http.ReadResponse(r, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, _ = io.Copy(io.Discard, res.Body)
-			_, _ = io.WriteString(c, pieces[1])
-			if rest, err := io.ReadAll(r); len(rest) > 0 || !res.Close || errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("closes: %v, and then came %q, %v", res.Close, rest, err)
-			}
+			doortest.SendRest(t, c, pieces[0], pieces[1])
 		})
 	}
 	t.Cleanup(func() {
@@ -344,11 +308,11 @@ func TestSessionEndsStreams(t *testing.T) {
 				return session
 			}
 		}
-		do(t, g.client(t, "h2"), "GET", "http://door.test/crm/short")
+		doortest.Do(t, g.client(t, "h2"), "GET", "http://door.test/crm/short")
 		g.outcome(t)
 		socket := g.dial(t)
 		say(t, socket, "hello")
-		events := open(t, g.client(t, "h2"), "GET", "http://door.test/crm/events", nil)
+		events := doortest.Open(t, g.client(t, "h2"), "GET", "http://door.test/crm/events", nil)
 		_, _ = io.ReadFull(events.Body, make([]byte, 9))
 		if n := opened.Load(); n != 2 {
 			t.Errorf("asked about %d answers", n)
@@ -386,14 +350,14 @@ func TestSessionEndsConversations(t *testing.T) {
 		ended <- struct{}{}
 	})
 	g := newGate(t, crm(url), trust)
-	protocols(t, func(t *testing.T, proto string) {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
 		session, end := context.WithCancel(t.Context())
 		g.change = func(_ *http.Request, c *upstream.Call) {
 			c.Opened = func(*http.Response) context.Context { return session }
 		}
 		in, out := io.Pipe()
 		t.Cleanup(func() { _ = out.Close() })
-		res := open(t, g.client(t, proto), "POST", "http://door.test/crm/", in)
+		res := doortest.Open(t, g.client(t, proto), "POST", "http://door.test/crm/", in)
 		end()
 		if _, err := io.ReadAll(res.Body); err == nil {
 			t.Error("it ended as if it were whole")
@@ -425,19 +389,19 @@ func TestAgain(t *testing.T) {
 			return http.Header{"Authorization": {tokens[path]}}
 		}
 	}
-	protocols(t, func(t *testing.T, proto string) {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
 		for path, want := range map[string]struct {
 			status int
 			calls  int64
 		}{"/fresh": {200, 2}, "/stale": {401, 2}, "/none": {401, 1}} {
 			calls.Store(0)
-			a := do(t, g.client(t, proto), "GET", "http://door.test/crm"+path)
-			if a.StatusCode != want.status || calls.Load() != want.calls || want.calls == 2 && a.body != "[]" {
-				t.Errorf("%s: %s after %d calls, %s", path, a.Status, calls.Load(), a.body)
+			a := doortest.Do(t, g.client(t, proto), "GET", "http://door.test/crm"+path)
+			if a.StatusCode != want.status || calls.Load() != want.calls || want.calls == 2 && a.Text != "[]" {
+				t.Errorf("%s: %s after %d calls, %s", path, a.Status, calls.Load(), a.Text)
 			}
 		}
 		calls.Store(0)
-		if a := do(t, g.client(t, proto), "POST", "http://door.test/crm/fresh", func(r *http.Request) {
+		if a := doortest.Do(t, g.client(t, proto), "POST", "http://door.test/crm/fresh", func(r *http.Request) {
 			r.Body = io.NopCloser(strings.NewReader("gone by"))
 		}); a.StatusCode != http.StatusUnauthorized || calls.Load() != 1 {
 			t.Errorf("with a body: %s after %d calls", a.Status, calls.Load())
@@ -447,7 +411,7 @@ func TestAgain(t *testing.T) {
 
 // TestModifyAndRefuse: the caller's hooks have the last word.
 func TestModifyAndRefuse(t *testing.T) {
-	g := newGate(t, crm(plain(t, echo)))
+	g := newGate(t, crm(plain(t, doortest.Echo)))
 	g.change = func(_ *http.Request, c *upstream.Call) {
 		c.Modify = func(res *http.Response) error {
 			if c.Path == "/refused" {
@@ -461,12 +425,12 @@ func TestModifyAndRefuse(t *testing.T) {
 			outbound.WriteProblem(w, e)
 		}
 	}
-	protocols(t, func(t *testing.T, proto string) {
-		if a := do(t, g.client(t, proto), "GET", "http://door.test/crm/"); a.Header.Get("Access-Control-Allow-Origin") != "https://app.test" {
+	doortest.Protocols(t, func(t *testing.T, proto string) {
+		if a := doortest.Do(t, g.client(t, proto), "GET", "http://door.test/crm/"); a.Header.Get("Access-Control-Allow-Origin") != "https://app.test" {
 			t.Errorf("got %v", a.Header)
 		}
-		a := do(t, g.client(t, proto), "GET", "http://door.test/crm/refused")
-		if a.StatusCode != http.StatusForbidden || a.Header.Get("X-Refused") != "NOT_THIS" || a.problem(t).Code != "NOT_THIS" {
+		a := doortest.Do(t, g.client(t, proto), "GET", "http://door.test/crm/refused")
+		if a.StatusCode != http.StatusForbidden || a.Header.Get("X-Refused") != "NOT_THIS" || a.Problem(t).Code != "NOT_THIS" {
 			t.Errorf("%s %v", a.Status, a.Header)
 		}
 	})
