@@ -18,7 +18,7 @@ const module = "github.com/intercom-broker/intercom"
 var floors = [][]string{
 	0: {
 		"broker/fault", "broker/secret", "broker/identity", "broker/strict", "broker/hygiene", "broker/drain", "broker/freeport",
-		"proto/intercom/v1", "policies", "cmd/internal/cli",
+		"proto/intercom/v1", "policies", "cmd/internal/cli", "broker/telemetry/telemetrytest",
 	},
 	1: {
 		"broker/svid", "broker/mtls", "broker/policy", "broker/service", "broker/credential", "broker/keyring",

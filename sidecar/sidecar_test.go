@@ -1,7 +1,6 @@
 package sidecar_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -13,33 +12,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/intercom-broker/intercom/broker/telemetry/telemetrytest"
 	"github.com/intercom-broker/intercom/sidecar"
 )
 
-// logs is a buffer that the sidecar and the test share.
-type logs struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
 // start runs a sidecar from its file until the test ends, or the returned stop is called.
-func start(t *testing.T, file string) (s *sidecar.Sidecar, log *logs, stop func() error) {
+func start(t *testing.T, file string) (s *sidecar.Sidecar, log *telemetrytest.Log, stop func() error) {
 	t.Helper()
 	cfg, err := sidecar.Load(file)
 	must(t, err)
-	log = new(logs)
+	log = new(telemetrytest.Log)
 	cfg.LogOutput = log
 	ctx, cancel := context.WithCancel(context.Background())
 	s, err = sidecar.New(ctx, cfg)

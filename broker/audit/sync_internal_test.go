@@ -7,8 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/telemetry/telemetrytest"
 )
 
 // These hold what only a slow or failing disk would show from outside.
@@ -27,19 +29,9 @@ func openInternal(t *testing.T, cfg Config) *Log {
 func event() Event { return Event{Kind: KindDecision, Decision: NewID(), Allow: true} }
 
 // fsyncs returns how many there were.
-func fsyncs(t *testing.T, r *prometheus.Registry) uint64 {
+func fsyncs(t *testing.T, r *prometheus.Registry) float64 {
 	t.Helper()
-	families, err := r.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() == "intercom_audit_fsync_seconds" {
-			return f.GetMetric()[0].GetHistogram().GetSampleCount()
-		}
-	}
-	t.Fatal("no fsync is counted")
-	return 0
+	return telemetrytest.Value(t, r, "intercom_audit_fsync_seconds")
 }
 
 func TestAlwaysMeansBeforeRecordReturns(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/credential"
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/secret"
+	"github.com/intercom-broker/intercom/broker/telemetry/telemetrytest"
 )
 
 func TestForget(t *testing.T) {
@@ -166,22 +167,6 @@ func TestMalformedNamesDoNotReachTheStore(t *testing.T) {
 	}
 }
 
-// gauge returns the value of the first metric of that name.
-func gauge(t *testing.T, reg *prometheus.Registry, name string) (value float64) {
-	t.Helper()
-	families, err := reg.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() == name {
-			return f.GetMetric()[0].GetGauge().GetValue()
-		}
-	}
-	t.Fatalf("no metric %s", name)
-	return 0
-}
-
 func TestSizeIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, reg := &scripted{}, prometheus.NewRegistry()
@@ -193,14 +178,14 @@ func TestSizeIsBounded(t *testing.T) {
 			}
 			want(t, c, credential.Cached, 1) // in use, so it stays
 		}
-		if n := gauge(t, reg, "intercom_credential_cache_names"); n != 10 {
+		if n := telemetrytest.Value(t, reg, "intercom_credential_cache_names"); n != 10 {
 			t.Errorf("%v names are kept", n)
 		}
 		after(2 * budget)
 		if _, err := c.Fetch(t.Context(), "another", 0); err != nil {
 			t.Fatal(err)
 		}
-		if n := gauge(t, reg, "intercom_credential_cache_names"); n != 1 {
+		if n := telemetrytest.Value(t, reg, "intercom_credential_cache_names"); n != 1 {
 			t.Errorf("%v names are kept, of which one is of use", n)
 		}
 	})

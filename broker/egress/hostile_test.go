@@ -8,6 +8,7 @@ import (
 
 	"github.com/intercom-broker/intercom/broker/egress"
 	"github.com/intercom-broker/intercom/broker/hygiene/doortest"
+	"github.com/intercom-broker/intercom/broker/telemetry/telemetrytest"
 )
 
 // TestHostile sends the corpus through TLS as it is written: no client library would.
@@ -26,25 +27,8 @@ func TestHostile(t *testing.T) {
 		})
 	}
 	t.Run("no upstream was blamed", func(t *testing.T) {
-		if got := sum(t, registry, "intercom_egress_upstream_failures_total"); got != 0 {
+		if got := telemetrytest.Value(t, registry, "intercom_egress_upstream_failures_total"); got != 0 {
 			t.Errorf("%v upstream failures", got)
 		}
 	})
-}
-
-// sum adds up all children of a counter.
-func sum(t *testing.T, g prometheus.Gatherer, name string) (total float64) {
-	t.Helper()
-	families, err := g.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			if f.GetName() == name {
-				total += m.GetCounter().GetValue()
-			}
-		}
-	}
-	return total
 }

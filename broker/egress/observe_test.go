@@ -1,13 +1,11 @@
 package egress_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +16,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/egress"
 	"github.com/intercom-broker/intercom/broker/hygiene/doortest"
 	"github.com/intercom-broker/intercom/broker/secret"
+	"github.com/intercom-broker/intercom/broker/telemetry/telemetrytest"
 )
 
 const (
@@ -56,18 +55,6 @@ func TestTraces(t *testing.T) {
 	}
 }
 
-// buffer is one that many may write to.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
 // TestNothingTells plants secrets and looks for them in all that the door says, of calls that work and of
 // calls that do not: answers, logs, metrics, spans, the audit log.
 func TestNothingTells(t *testing.T) {
@@ -80,7 +67,7 @@ func TestNothingTells(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}
 	})
-	logs, spans, registry := &buffer{}, tracetest.NewInMemoryExporter(), prometheus.NewRegistry()
+	logs, spans, registry := &telemetrytest.Log{}, tracetest.NewInMemoryExporter(), prometheus.NewRegistry()
 	d := newDoor(t, crm(flow)+"  bearer:\n    upstream: "+flow+"\n    inject: { bearer: { credential: crm/token } }\n"+
 		"  odd:\n    upstream: "+flow+"\n    inject: { header: { name: X-Key, credential: crm/odd } }\n"+
 		"  query:\n    upstream: "+flow+"\n    inject: { query: { name: key, credential: crm/token } }\n"+
@@ -92,7 +79,7 @@ func TestNothingTells(t *testing.T) {
 			cfg.Metrics = egress.NewMetrics(registry)
 		})
 	d.store.fields["crm/odd"] = credential.Fields{"value": secret.FromString(apiToken + "\n")}
-	said := &buffer{}
+	said := &telemetrytest.Log{}
 	doortest.Protocols(t, func(t *testing.T, proto string) {
 		client := d.client(t, proto)
 		for _, url := range []string{"https://crm/", "https://bearer/", "https://odd/", "https://dead/", "https://crm/drop", "https://bearer/drop", "https://nowhere/",
@@ -113,14 +100,14 @@ func TestNothingTells(t *testing.T) {
 		}
 		_, _ = said.Write(text)
 	}
-	everything := said.b.String() + logs.b.String()
+	everything := said.String() + logs.String()
 	for _, planted := range []string{password, apiToken, strings.TrimPrefix(basic, "Basic "), "callers-own-secret"} {
 		if i := strings.Index(everything, planted); i >= 0 {
 			t.Errorf("%q is told: …%s…", planted, everything[max(0, i-200):i+len(planted)])
 		}
 	}
-	if !strings.Contains(everything, "crm/login") || !strings.Contains(logs.b.String(), "UPSTREAM_UNREACHABLE") || !strings.Contains(logs.b.String(), "CREDENTIAL_UNUSABLE") {
-		t.Errorf("too little is told: %s", logs.b.String())
+	if !strings.Contains(everything, "crm/login") || !strings.Contains(logs.String(), "UPSTREAM_UNREACHABLE") || !strings.Contains(logs.String(), "CREDENTIAL_UNUSABLE") {
+		t.Errorf("too little is told: %s", logs.String())
 	}
 }
 

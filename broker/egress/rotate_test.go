@@ -19,6 +19,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/hygiene/doortest"
 	"github.com/intercom-broker/intercom/broker/secret"
+	"github.com/intercom-broker/intercom/broker/telemetry/telemetrytest"
 )
 
 // vault is a real store that does not tell of its changes, as Vault does not, before a real cache: what is
@@ -64,23 +65,6 @@ func (v *vault) put(t testing.TB, name string, pairs ...string) {
 	if _, err := v.store.Write(t.Context(), credential.Name(name), f); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// repeats returns how many are counted.
-func repeats(t *testing.T, registry *prometheus.Registry) (n float64) {
-	t.Helper()
-	families, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			if f.GetName() == "intercom_egress_repeats_total" {
-				n += m.GetCounter().GetValue()
-			}
-		}
-	}
-	return n
 }
 
 // picky is a service that takes one token and answers 401 to all others.
@@ -156,7 +140,7 @@ func TestRotationIsNotNoticed(t *testing.T) {
 		if n := p.count(); n != 3 {
 			t.Errorf("%s: the service was asked %d times", method, n)
 		}
-		if n := repeats(t, registry); n != 1 {
+		if n := telemetrytest.Value(t, registry, "intercom_egress_repeats_total"); n != 1 {
 			t.Errorf("%s: %v repeats are counted", method, n)
 		}
 	}

@@ -1,18 +1,16 @@
 package mtls_test
 
 import (
-	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/intercom-broker/intercom/broker/mtls"
+	"github.com/intercom-broker/intercom/broker/telemetry/telemetrytest"
 )
 
 // TestSilentPeers: whoever connects and says nothing is closed, and keeps nobody waiting meanwhile.
@@ -43,9 +41,9 @@ func TestSilentPeers(t *testing.T) {
 		}
 	}
 	eventually(t, "20 timeouts are counted", func() bool {
-		return value(t, f.registry, "intercom_mtls_handshakes_total", "result=timeout") == 20
+		return telemetrytest.Value(t, f.registry, "intercom_mtls_handshakes_total", "result=timeout") == 20
 	})
-	eventually(t, "no connection is open", func() bool { return value(t, f.registry, "intercom_mtls_connections") == 0 })
+	eventually(t, "no connection is open", func() bool { return telemetrytest.Value(t, f.registry, "intercom_mtls_connections") == 0 })
 }
 
 func TestConnectionsAreLimited(t *testing.T) {
@@ -64,11 +62,11 @@ func TestConnectionsAreLimited(t *testing.T) {
 		defer conn.Close()
 		held[i] = conn
 	}
-	eventually(t, "two are open", func() bool { return value(t, f.registry, "intercom_mtls_connections") == 2 })
+	eventually(t, "two are open", func() bool { return telemetrytest.Value(t, f.registry, "intercom_mtls_connections") == 2 })
 	if _, err := handshake(l.Addr().String(), f.clientTLS()); err == nil {
 		t.Error("a third connection was let in")
 	}
-	if n := value(t, f.registry, "intercom_mtls_handshakes_total", "result=over_limit"); n < 1 {
+	if n := telemetrytest.Value(t, f.registry, "intercom_mtls_handshakes_total", "result=over_limit"); n < 1 {
 		t.Errorf("over_limit counted %v times", n)
 	}
 	_ = held[0].Close()
@@ -80,29 +78,12 @@ func TestConnectionsAreLimited(t *testing.T) {
 	}
 }
 
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // TestRefusalsDoNotFloodTheLog: whoever reaches the port can cause them.
 func TestRefusalsDoNotFloodTheLog(t *testing.T) {
 	f := newFixture(t, time.Hour)
-	var log lockedBuffer
+	var log telemetrytest.Log
 	cfg := f.config()
-	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	cfg.Logger = log.Logger()
 	l := mtls.ListenHTTP(listen(t), cfg)
 	defer l.Close()
 	go greet(l)
@@ -116,7 +97,7 @@ func TestRefusalsDoNotFloodTheLog(t *testing.T) {
 		_ = conn.Close()
 	}
 	eventually(t, "all are counted", func() bool {
-		all := value(t, f.registry, "intercom_mtls_handshakes_total")
+		all := telemetrytest.Value(t, f.registry, "intercom_mtls_handshakes_total")
 		return all >= strangers
 	})
 	if n := strings.Count(log.String(), "connection refused"); n == 0 || n > 40 {
@@ -137,7 +118,7 @@ func TestClosedBelow(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer raw.Close()
-	eventually(t, "the connection is there", func() bool { return value(t, f.registry, "intercom_mtls_connections") == 1 })
+	eventually(t, "the connection is there", func() bool { return telemetrytest.Value(t, f.registry, "intercom_mtls_connections") == 1 })
 	_ = below.Close()
 	shaken := make(chan error, 1)
 	go func() { shaken <- tls.Client(raw, f.clientTLS()).HandshakeContext(t.Context()) }()

@@ -24,6 +24,7 @@ import (
 
 	"github.com/intercom-broker/intercom/broker/embedded"
 	"github.com/intercom-broker/intercom/broker/mtls"
+	"github.com/intercom-broker/intercom/broker/telemetry/telemetrytest"
 )
 
 // connections is a stats.Handler of a client that remembers when each of its connections began and ended.
@@ -92,7 +93,7 @@ func rotateUnderLoad(t *testing.T) (failures []error) {
 	if !testing.Short() && (seen() < 3 || len(conns.ended()) < 3) {
 		failures = append(failures, fmt.Errorf("%d client certificates and %d replaced connections: nothing rotated", seen(), len(conns.ended())))
 	}
-	if n := value(t, f.registry, "intercom_mtls_connections_expired_total"); n != 0 {
+	if n := telemetrytest.Value(t, f.registry, "intercom_mtls_connections_expired_total"); n != 0 {
 		failures = append(failures, fmt.Errorf("%v connections lived until notAfter, though nothing held them", n))
 	}
 	return failures
@@ -209,7 +210,7 @@ func TestStreamEndsAtNotAfter(t *testing.T) {
 				t.Errorf("the stream ended %v after notAfter", late)
 			}
 			eventually(t, "it is counted", func() bool {
-				return tc.plainServer || value(t, f.registry, "intercom_mtls_connections_expired_total") == 1
+				return tc.plainServer || telemetrytest.Value(t, f.registry, "intercom_mtls_connections_expired_total") == 1
 			})
 		})
 	}
@@ -260,14 +261,14 @@ func TestGoneBundleCutsConnections(t *testing.T) {
 	if _, err := other.Check(t.Context(), &healthv1.HealthCheckRequest{}); err != nil {
 		t.Error(err)
 	}
-	if n := value(t, f.registry, "intercom_mtls_connections_revoked_total"); n != 0 {
+	if n := telemetrytest.Value(t, f.registry, "intercom_mtls_connections_revoked_total"); n != 0 {
 		t.Errorf("%v connections were cut without a reason", n)
 	}
 	trusted.change(true)
 	if _, err := stream.Recv(); status.Code(err) != codes.Unavailable {
 		t.Errorf("the stream of a domain that is gone: %v", err)
 	}
-	eventually(t, "both are cut", func() bool { return value(t, f.registry, "intercom_mtls_connections_revoked_total") == 2 })
+	eventually(t, "both are cut", func() bool { return telemetrytest.Value(t, f.registry, "intercom_mtls_connections_revoked_total") == 2 })
 }
 
 // revocable is a bundle source whose bundles can go.
@@ -308,7 +309,7 @@ func TestWithoutALPNRefused(t *testing.T) {
 		t.Error("a client that speaks who knows what was let in")
 	}
 	eventually(t, "it is counted", func() bool {
-		return value(t, f.registry, "intercom_mtls_handshakes_total", "result=no_http2") == 1
+		return telemetrytest.Value(t, f.registry, "intercom_mtls_handshakes_total", "result=no_http2") == 1
 	})
 }
 

@@ -127,35 +127,6 @@ func greet(l net.Listener) {
 	}
 }
 
-// value returns the sum of a metric over the series that have all of the labels, given as name=value.
-func value(t *testing.T, r *prometheus.Registry, name string, labels ...string) float64 {
-	t.Helper()
-	families, err := r.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := 0.0
-	for _, family := range families {
-		if family.GetName() != name {
-			continue
-		}
-	series:
-		for _, m := range family.GetMetric() {
-			for _, want := range labels {
-				found := false
-				for _, l := range m.GetLabel() {
-					found = found || l.GetName()+"="+l.GetValue() == want
-				}
-				if !found {
-					continue series
-				}
-			}
-			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
-		}
-	}
-	return sum
-}
-
 // eventually polls until ok, and fails the test after 30 s.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()

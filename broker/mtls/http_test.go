@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/intercom-broker/intercom/broker/mtls"
+	"github.com/intercom-broker/intercom/broker/telemetry/telemetrytest"
 )
 
 // wrapped is a listener that hides the *tls.Conn of HTTP/1.1 connections, as a filter on heads does.
@@ -130,7 +131,7 @@ func TestHTTPIsAskedToGo(t *testing.T) {
 				if life < half-100*time.Millisecond {
 					t.Errorf("a new connection after %v, half of the life is %v", life, half)
 				}
-				if n := value(t, f.registry, "intercom_mtls_connections_expired_total"); n != 0 {
+				if n := telemetrytest.Value(t, f.registry, "intercom_mtls_connections_expired_total"); n != 0 {
 					t.Error("the connection was ended, not asked to go before")
 				}
 				return
@@ -270,7 +271,7 @@ func transportUnderRotation(t *testing.T, serverLife, clientLife time.Duration) 
 	if seen() < 2 {
 		failures = append(failures, errors.New("the connection was never replaced"))
 	}
-	if n := value(t, f.registry, "intercom_mtls_connections_expired_total"); n != 0 {
+	if n := telemetrytest.Value(t, f.registry, "intercom_mtls_connections_expired_total"); n != 0 {
 		failures = append(failures, fmt.Errorf("%v connections were ended by the server", n))
 	}
 	return failures

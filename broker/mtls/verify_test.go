@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"log/slog"
 	"math/big"
 	"net/url"
 	"strings"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/intercom-broker/intercom/broker/embedded"
 	"github.com/intercom-broker/intercom/broker/mtls"
+	"github.com/intercom-broker/intercom/broker/telemetry/telemetrytest"
 )
 
 // TestResumedConnectionsAreVerified holds the trap for which VerifyPeerCertificate is not enough: Go
@@ -105,11 +105,11 @@ func TestFederatedDomainIsLetInByNameOnly(t *testing.T) {
 	c.Federate(a)
 	f := newFixture(t, time.Hour)
 	broker, ofB, ofC := a.Source(a.ID("/broker")), b.Source(b.ID("/x")), c.Source(c.ID("/x"))
-	var log lockedBuffer
+	var log telemetrytest.Log
 	try := func(client *embedded.Source, allowed ...spiffeid.TrustDomain) error {
 		l := mtls.ListenHTTP(listen(t), mtls.Config{
 			TLS: mtls.Server(broker, broker, mtls.AllowDomains(allowed...)), Metrics: f.metrics,
-			Logger: slog.New(slog.NewTextHandler(&log, nil)), Name: "mesh",
+			Logger: log.Logger(), Name: "mesh",
 		})
 		t.Cleanup(func() { _ = l.Close() }) // not at once: it would end the handshake that is to be counted
 		go greet(l)
@@ -129,12 +129,12 @@ func TestFederatedDomainIsLetInByNameOnly(t *testing.T) {
 		t.Error("no domain is allowed, and one came in")
 	}
 	eventually(t, "b.test is counted as foreign, once", func() bool {
-		return value(t, f.registry, "intercom_mtls_foreign_domain_refusals_total", "door=mesh", "trust_domain=b.test") == 1
+		return telemetrytest.Value(t, f.registry, "intercom_mtls_foreign_domain_refusals_total", "door=mesh", "trust_domain=b.test") == 1
 	})
 	eventually(t, "c.test is counted as unknown, once", func() bool {
-		return value(t, f.registry, "intercom_mtls_handshakes_total", "result=unknown_domain") == 1
+		return telemetrytest.Value(t, f.registry, "intercom_mtls_handshakes_total", "result=unknown_domain") == 1
 	})
-	if n := value(t, f.registry, "intercom_mtls_foreign_domain_refusals_total", "trust_domain=c.test"); n != 0 {
+	if n := telemetrytest.Value(t, f.registry, "intercom_mtls_foreign_domain_refusals_total", "trust_domain=c.test"); n != 0 {
 		t.Error("the metrics name a domain that a stranger may have made up")
 	}
 	for _, want := range []string{"trust_domain=b.test", "trust_domain=c.test", "reason=foreign_domain", "reason=unknown_domain"} {
@@ -230,14 +230,14 @@ func TestLeavesThatAreNoSVIDs(t *testing.T) {
 		"a name only as DNS":        {"bad_svid", func(c *x509.Certificate) { c.URIs, c.DNSNames = nil, []string{"a.test"} }},
 		"a name that is not a name": {"bad_svid", func(c *x509.Certificate) { c.URIs = []*url.URL{uri(t, "spiffe://a.test/x/../y")} }},
 	} {
-		before := value(t, f.registry, "intercom_mtls_handshakes_total", "result="+tc.reason)
+		before := telemetrytest.Value(t, f.registry, "intercom_mtls_handshakes_total", "result="+tc.reason)
 		leaf := ca.leaf(t, tc.change)
 		_, err := handshake(l.Addr().String(), mtls.Client(leaf, f.client, mtls.AllowDomains(f.domain.Name())))
 		if (err == nil) != (name == "") {
 			t.Errorf("%q: %v", name, err)
 		}
 		eventually(t, name+" is counted as "+tc.reason, func() bool {
-			return value(t, f.registry, "intercom_mtls_handshakes_total", "result="+tc.reason) == before+1
+			return telemetrytest.Value(t, f.registry, "intercom_mtls_handshakes_total", "result="+tc.reason) == before+1
 		})
 	}
 }

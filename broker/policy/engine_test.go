@@ -1,43 +1,25 @@
 package policy_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/intercom-broker/intercom/broker/policy"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/intercom-broker/intercom/broker/policy"
+	"github.com/intercom-broker/intercom/broker/telemetry/telemetrytest"
 )
 
 const (
 	question = "spiffe://a.test/x call service/y/z"
 	denying  = "p, spiffe://a.test/x, call, service/y/**, deny"
 )
-
-// journal is a log that may be read while it is written.
-type journal struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.String()
-}
 
 // run opens an engine and runs it until the test ends.
 func run(t *testing.T, c policy.Config) *policy.Engine {
@@ -85,7 +67,7 @@ func TestReload(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "policy.csv")
 	write(t, file, ok)
-	log := &journal{}
+	log := &telemetrytest.Log{}
 	reg := prometheus.NewRegistry()
 	e := run(t, policy.Config{Dir: dir, Poll: time.Hour, Logger: slog.New(slog.NewTextHandler(log, nil)), Metrics: policy.NewMetrics(reg)})
 	wants(t, e, true)
@@ -122,7 +104,7 @@ func TestBrokenOwnModelKeepsTheOld(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "policy.csv"), ok)
 	write(t, filepath.Join(dir, "model.conf"), plainModel(t))
-	log := &journal{}
+	log := &telemetrytest.Log{}
 	e := run(t, policy.Config{Dir: dir, Poll: 20 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	if !e.Custom() || !strings.Contains(log.String(), `msg="an operator's own model decides, slower than the shipped one"`) {
 		t.Fatalf("the start does not tell of the own model:\n%s", log)
@@ -187,7 +169,7 @@ func TestBrokenPolicyKeepsTheOld(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "policy.csv")
 	write(t, file, ok)
-	log := &journal{}
+	log := &telemetrytest.Log{}
 	e := run(t, policy.Config{Dir: dir, Poll: 20 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	replace(t, file, strings.Replace(denying, "deny", "Deny", 1))
 	said := file + `:1: unknown effect`
@@ -205,7 +187,7 @@ func TestBrokenPolicyKeepsTheOld(t *testing.T) {
 }
 
 // logged waits until the log says text.
-func logged(t *testing.T, log *journal, text string) {
+func logged(t *testing.T, log *telemetrytest.Log, text string) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); !strings.Contains(log.String(), text); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {

@@ -1,14 +1,11 @@
 package service_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/intercom-broker/intercom/broker/service"
+	"github.com/intercom-broker/intercom/broker/telemetry/telemetrytest"
 )
 
 // within is the contract: a change acts in less than a second. A machine that stalls gets more time where
@@ -40,29 +38,11 @@ func write(t *testing.T, name, content string) {
 	}
 }
 
-// logs is a log that may be read while it is written.
-type logs struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func watch(t *testing.T, dir string) (*service.Watcher, *logs, *prometheus.Registry) {
+func watch(t *testing.T, dir string) (*service.Watcher, *telemetrytest.Log, *prometheus.Registry) {
 	t.Helper()
-	var log logs
+	var log telemetrytest.Log
 	reg := prometheus.NewRegistry()
-	w, err := service.Open(t.Context(), service.Config{Dir: dir, Logger: slog.New(slog.NewTextHandler(&log, nil)), Metrics: service.NewMetrics(reg)})
+	w, err := service.Open(t.Context(), service.Config{Dir: dir, Logger: log.Logger(), Metrics: service.NewMetrics(reg)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/embedded"
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/svid"
+	"github.com/intercom-broker/intercom/broker/telemetry/telemetrytest"
 )
 
 // files is an identity in files, with a federated domain.
@@ -26,7 +27,7 @@ type files struct {
 	own, other *embedded.Domain
 	cfg        svid.Config
 	registry   *prometheus.Registry
-	log        lockedBuffer
+	log        telemetrytest.Log
 }
 
 func newFiles(t *testing.T) *files {
@@ -36,7 +37,7 @@ func newFiles(t *testing.T) *files {
 	f.cfg = svid.Config{
 		CertFile: write(t, f.dir, "svid.pem", cert), KeyFile: write(t, f.dir, "svid.key", key),
 		Bundles: map[string]string{"a.test": write(t, f.dir, "a.pem", f.pem(t)), "b.test": write(t, f.dir, "b.json", f.json(t))},
-		Poll:    5 * time.Millisecond, Metrics: svid.NewMetrics(f.registry), Logger: f.log.logger(),
+		Poll:    5 * time.Millisecond, Metrics: svid.NewMetrics(f.registry), Logger: f.log.Logger(),
 	}
 	return f
 }
@@ -87,7 +88,9 @@ func TestFilesAreReadAgain(t *testing.T) {
 	}
 
 	// The certificate is written before the key: in between they do not belong together.
-	failures := func() float64 { return value(t, f.registry, "intercom_svid_failures_total", "files") }
+	failures := func() float64 {
+		return telemetrytest.Value(t, f.registry, "intercom_svid_failures_total", "what=files")
+	}
 	cert, key := f.pair(t)
 	write(t, f.dir, "svid.pem", cert)
 	eventually(t, "the half of a rotation is refused", func() bool { return failures() > 0 })
@@ -124,13 +127,15 @@ func TestBrokenFilesAreNotTaken(t *testing.T) {
 	} {
 		write(t, f.dir, "a.pem", good)
 		eventually(t, "all is well again", func() bool {
-			before := value(t, f.registry, "intercom_svid_failures_total", "files")
+			before := telemetrytest.Value(t, f.registry, "intercom_svid_failures_total", "what=files")
 			<-time.After(30 * time.Millisecond)
-			return value(t, f.registry, "intercom_svid_failures_total", "files") == before
+			return telemetrytest.Value(t, f.registry, "intercom_svid_failures_total", "what=files") == before
 		})
-		before := value(t, f.registry, "intercom_svid_failures_total", "files")
+		before := telemetrytest.Value(t, f.registry, "intercom_svid_failures_total", "what=files")
 		write(t, f.dir, "a.pem", bad)
-		eventually(t, name+" is refused", func() bool { return value(t, f.registry, "intercom_svid_failures_total", "files") > before+2 })
+		eventually(t, name+" is refused", func() bool {
+			return telemetrytest.Value(t, f.registry, "intercom_svid_failures_total", "what=files") > before+2
+		})
 		if b, err := s.GetX509BundleForTrustDomain(f.own.Name()); err != nil || len(b.X509Authorities()) != 1 || serialOf(t, s) != first {
 			t.Errorf("%s: was taken", name)
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/embedded"
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/svid"
+	"github.com/intercom-broker/intercom/broker/telemetry/telemetrytest"
 )
 
 // The methods of a Source are go-spiffe's, and an embedded one can stand in for it.
@@ -32,8 +33,8 @@ func TestSourceFollowsTheWorkloadAPI(t *testing.T) {
 	other := newDomain(t, "b.test", time.Hour)
 	address, _ := serve(t, d, filepath.Join(shortDir(t), "api.sock"), d.ID("/broker"))
 	registry := prometheus.NewRegistry()
-	var log lockedBuffer
-	s := open(t, svid.Config{Socket: address, Metrics: svid.NewMetrics(registry), Logger: log.logger()})
+	var log telemetrytest.Log
+	s := open(t, svid.Config{Socket: address, Metrics: svid.NewMetrics(registry), Logger: log.Logger()})
 	if s.ID() != d.ID("/broker") || s.Ready() != nil {
 		t.Errorf("%s is ready: %v", s.ID(), s.Ready())
 	}
@@ -67,10 +68,10 @@ func TestSourceFollowsTheWorkloadAPI(t *testing.T) {
 		t.Errorf("the bundle of b.test has %d authorities: merged with ours", len(b.X509Authorities()))
 	}
 	own, _ := s.GetX509SVID()
-	if got := value(t, registry, "intercom_svid_not_after_seconds", ""); got != float64(own.Certificates[0].NotAfter.Unix()) {
+	if got := telemetrytest.Value(t, registry, "intercom_svid_not_after_seconds"); got != float64(own.Certificates[0].NotAfter.Unix()) {
 		t.Errorf("not_after is measured as %v", got)
 	}
-	if value(t, registry, "intercom_svid_updates_total", "x509") < 3 || value(t, registry, "intercom_svid_updated_seconds", "jwt_bundles") == 0 {
+	if telemetrytest.Value(t, registry, "intercom_svid_updates_total", "what=x509") < 3 || telemetrytest.Value(t, registry, "intercom_svid_updated_seconds", "what=jwt_bundles") == 0 {
 		t.Error("updates are not counted")
 	}
 }
@@ -168,9 +169,11 @@ func TestBrokenAnswersAreNotTaken(t *testing.T) {
 		{resp: garbage(t, d)},
 		{err: errors.New("canceled by a proxy")},
 	} {
-		failures := value(t, registry, "intercom_svid_failures_total", "x509")
+		failures := telemetrytest.Value(t, registry, "intercom_svid_failures_total", "what=x509")
 		api.do(bad)
-		eventually(t, "the failure is counted", func() bool { return value(t, registry, "intercom_svid_failures_total", "x509") > failures })
+		eventually(t, "the failure is counted", func() bool {
+			return telemetrytest.Value(t, registry, "intercom_svid_failures_total", "what=x509") > failures
+		})
 		if serialOf(t, s) != first || s.Ready() != nil {
 			t.Errorf("bad answer %d was taken: %v", i, s.Ready())
 		}
@@ -189,7 +192,7 @@ func TestTheSameAgainIsNoChange(t *testing.T) {
 	s := open(t, svid.Config{Socket: address, Metrics: svid.NewMetrics(registry)})
 	changed := s.Updated()
 	api.give(same)
-	eventually(t, "two updates are counted", func() bool { return value(t, registry, "intercom_svid_updates_total", "x509") == 2 })
+	eventually(t, "two updates are counted", func() bool { return telemetrytest.Value(t, registry, "intercom_svid_updates_total", "what=x509") == 2 })
 	select {
 	case <-changed:
 		t.Error("told of a change, though all is the same")

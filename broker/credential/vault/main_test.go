@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +20,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/embedded"
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/secret"
+	"github.com/intercom-broker/intercom/broker/telemetry/telemetrytest"
 	"github.com/intercom-broker/intercom/deploy/stack"
 )
 
@@ -130,7 +130,7 @@ func open(t *testing.T, cfg vault.Config) *vault.Store {
 // logger shows the log of a test that fails, and fails a test whose log has a planted secret.
 func logger(t *testing.T) *slog.Logger {
 	t.Helper()
-	log := &syncBuffer{}
+	log := &telemetrytest.Log{}
 	t.Cleanup(func() {
 		if strings.Contains(log.String(), planted) || strings.Contains(log.String(), "hvs.") {
 			t.Errorf("a secret is in the log:\n%s", log)
@@ -139,23 +139,6 @@ func logger(t *testing.T) *slog.Logger {
 		}
 	})
 	return slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 const planted = "pl4nted-s3cret"

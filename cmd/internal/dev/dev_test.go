@@ -6,10 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/intercom-broker/intercom/broker/telemetry/telemetrytest"
 	"github.com/intercom-broker/intercom/cmd/internal/dev"
 )
 
@@ -96,27 +96,9 @@ func TestThePageNamesWhatToTry(t *testing.T) {
 	}
 }
 
-// buffer may be written and read at the same time.
-type buffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
 // TestARefusedPolicyIsSaid: who edits the policy and mistypes reads so at once, with the place.
 func TestARefusedPolicyIsSaid(t *testing.T) {
-	var out buffer
+	var out telemetrytest.Log
 	w := start(t, dev.Config{Sidecar: "127.0.0.1:0", Alerts: &out})
 	defer func() { _ = w.Close() }()
 	file := filepath.Join(w.Dir, "policy", "policy.csv")

@@ -5,30 +5,15 @@ import (
 	"crypto/tls"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/intercom-broker/intercom/broker/telemetry/telemetrytest"
 	"github.com/intercom-broker/intercom/deploy/stack"
 )
 
 // screen is a terminal that can be read while it is written to.
-type screen struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (s *screen) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *screen) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
+type screen struct{ telemetrytest.Log }
 
 // word returns what stands behind key on the screen, up to the next space.
 func (s *screen) word(t *testing.T, key string) string {
