@@ -23,7 +23,7 @@ var floors = [][]string{
 	1: {
 		"broker/svid", "broker/mtls", "broker/policy", "broker/service", "broker/credential", "broker/keyring",
 		"broker/audit", "broker/telemetry", "broker/kv", "broker/outbound", "broker/gateway/session", "broker/gateway/page", "broker/gateway/dpop",
-		"broker/hygiene/doortest",
+		"broker/hygiene/doortest", "broker/identity/identitytest",
 	},
 	2: {
 		"broker/authn", "broker/pep", "broker/token", "broker/client", "broker/embedded", "broker/embedded/openid", "broker/egress/inject",

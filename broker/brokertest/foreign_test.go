@@ -91,7 +91,7 @@ func TestForeignClients(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := startWeb(t, brokertest.Options{})
 			task, err := json.Marshal(map[string]any{
-				"issuer": w.issuer, "ca": w.pki.caFile, "orders": w.foreign(t, "/orders"), "inventory": w.foreign(t, "/inventory"),
+				"issuer": w.issuer, "ca": w.pki.File, "orders": w.foreign(t, "/orders"), "inventory": w.foreign(t, "/inventory"),
 			})
 			must(t, err)
 			file := filepath.Join(t.TempDir(), "task.json")

@@ -3,7 +3,6 @@ package brokertest_test
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -74,9 +73,7 @@ func startWeb(t *testing.T, o brokertest.Options) *webBroker {
 // as is a stock HTTPS client that is the workload at path; "" is nobody.
 func (w *webBroker) as(t *testing.T, path string) *http.Client {
 	t.Helper()
-	roots := x509.NewCertPool()
-	roots.AddCert(w.pki.ca)
-	config := &tls.Config{RootCAs: roots}
+	config := &tls.Config{RootCAs: w.pki.Pool()}
 	if path != "" {
 		svid, err := w.Domain.Source(w.ID(path)).GetX509SVID()
 		must(t, err)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -129,9 +130,11 @@ func (w *system) prepareVault(t *testing.T) {
 	w.plant(t, "crm/archive", plantedPassword)
 	policy := w.vault.Policy(t, fmt.Sprintf(`path "%s/*" { capabilities = ["create", "read", "update", "delete", "list"] }`, w.kv))
 	login := w.brokers[0].vaultAuth
+	ca, err := os.ReadFile(w.pki.File)
+	must(t, err)
 	eventually(t, "Vault reads the trust domain's keys", func() error {
 		_, err := w.vault.Do(t.Context(), http.MethodPost, "auth/"+login+"/config", map[string]any{
-			"jwks_url": w.issuer() + "/.well-known/spiffe/jwks", "jwks_ca_pem": w.pki.caPEM, "bound_issuer": w.a.JWTIssuer,
+			"jwks_url": w.issuer() + "/.well-known/spiffe/jwks", "jwks_ca_pem": string(ca), "bound_issuer": w.a.JWTIssuer,
 		})
 		return err
 	})

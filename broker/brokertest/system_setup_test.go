@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net/http"
 	"os"
@@ -250,7 +249,5 @@ func is(ctx context.Context, c *http.Client, status int, url string) error {
 
 // webClient trusts the test's own CA, as a stock HTTPS client would trust a public one.
 func (w *system) webClient() *http.Client {
-	pool := x509.NewCertPool()
-	pool.AddCert(w.pki.ca)
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}, Timeout: 30 * time.Second}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.pki.Pool()}}, Timeout: 30 * time.Second}
 }

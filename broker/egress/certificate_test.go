@@ -8,6 +8,7 @@ import (
 
 	"github.com/intercom-broker/intercom/broker/egress"
 	"github.com/intercom-broker/intercom/broker/hygiene/doortest"
+	"github.com/intercom-broker/intercom/deploy/stack"
 )
 
 // TestCertificateOfAnotherVersion holds that a new version means new connections, that the old version's end
@@ -15,7 +16,7 @@ import (
 func TestCertificateOfAnotherVersion(t *testing.T) {
 	v := newVault(t)
 	putPair := func(name string) {
-		certificate, key := newPair(t, name)
+		certificate, key := stack.NewPair(t, name)
 		v.put(t, "legacy/mtls", "certificate", certificate, "key", key)
 	}
 	putPair("one")

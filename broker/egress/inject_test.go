@@ -21,6 +21,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/credential"
 	"github.com/intercom-broker/intercom/broker/egress"
 	"github.com/intercom-broker/intercom/broker/secret"
+	"github.com/intercom-broker/intercom/deploy/stack"
 )
 
 // signedAt is the time by which the walked requests are signed.
@@ -156,7 +157,7 @@ func walkInjection(t *testing.T, w walked) {
 	tokens := d.record(t, "https", message(w["token-response"]))
 	flow := at(up.url)
 	d.services(t, "  api:\n    "+strings.NewReplacer("\n", "\n    ", "UPSTREAM", flow, "PLAIN", flow, "TOKENS", tokens.url).Replace(strings.TrimSpace(w["service"]))+"\n")
-	certificate, key := newPair(t, "intercom")
+	certificate, key := stack.NewPair(t, "intercom")
 	pair := strings.NewReplacer("$CERTIFICATE", certificate, "$KEY", key, `\n`, "\n")
 	d.store.fields = map[credential.Name]credential.Fields{}
 	for name, text := range w {

@@ -4,20 +4,17 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"net"
 	"testing"
 	"testing/fstest"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/intercom-broker/intercom/broker/audit"
 	"github.com/intercom-broker/intercom/broker/exchange"
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/identity"
+	"github.com/intercom-broker/intercom/broker/identity/identitytest"
 	"github.com/intercom-broker/intercom/broker/keyring"
 	"github.com/intercom-broker/intercom/broker/pep"
 	"github.com/intercom-broker/intercom/broker/policy"
@@ -157,20 +154,7 @@ func (b *broker) entries(t testing.TB, id string) (decision, outcome audit.Entry
 func (b *broker) dial(t testing.TB, ctx context.Context) intercomv1.TokenExchangeClient {
 	t.Helper()
 	p, _ := identity.FromContext(ctx)
-	l := bufconn.Listen(1 << 20)
-	server := grpc.NewServer(grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-		return next(identity.NewContext(ctx, p), req)
-	}))
-	b.Register(server)
-	go func() { _ = server.Serve(l) }()
-	t.Cleanup(server.Stop)
-	conn, err := grpc.NewClient("passthrough:///test", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return intercomv1.NewTokenExchangeClient(conn)
+	return intercomv1.NewTokenExchangeClient(identitytest.Dial(t, p, b.Register))
 }
 
 // want fails unless err is of that kind and, where one is given, of that reason.

@@ -2,7 +2,6 @@ package vend_test
 
 import (
 	"context"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -11,14 +10,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/identity"
+	"github.com/intercom-broker/intercom/broker/identity/identitytest"
 	"github.com/intercom-broker/intercom/broker/policy"
 	"github.com/intercom-broker/intercom/broker/service"
 	"github.com/intercom-broker/intercom/broker/vend"
@@ -46,37 +44,6 @@ var orders = spiffeid.RequireFromString("spiffe://a.test/orders")
 func caller(id spiffeid.ID, life time.Duration) identity.Principal {
 	return identity.Principal{Workload: identity.Workload{ID: id, Proof: identity.ByX509SVID, Thumbprint: "x5t", NotAfter: time.Now().Add(life)}}
 }
-
-// serve is a gRPC server whose callers are p.
-func serve(t *testing.T, p identity.Principal, register func(grpc.ServiceRegistrar)) *grpc.ClientConn {
-	t.Helper()
-	l := bufconn.Listen(1 << 20)
-	server := grpc.NewServer(
-		grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-			return next(identity.NewContext(ctx, p), req)
-		}),
-		grpc.StreamInterceptor(func(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-			return next(srv, stream{s, identity.NewContext(s.Context(), p)})
-		}),
-	)
-	register(server)
-	go func() { _ = server.Serve(l) }()
-	t.Cleanup(server.Stop)
-	conn, err := grpc.NewClient("passthrough:///test", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn
-}
-
-type stream struct {
-	grpc.ServerStream
-	ctx context.Context
-}
-
-func (s stream) Context() context.Context { return s.ctx }
 
 // live is a directory of service files and one of rules, both watched.
 type live struct {
@@ -125,7 +92,7 @@ func put(t *testing.T, name, content string) {
 
 func open(t *testing.T, l *live, p identity.Principal) grpc.ServerStreamingClient[intercomv1.WatchServicesResponse] {
 	t.Helper()
-	conn := serve(t, p, (&vend.Sidecars{Services: l.services, Policy: l.policy}).Register)
+	conn := identitytest.Dial(t, p, (&vend.Sidecars{Services: l.services, Policy: l.policy}).Register)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	t.Cleanup(cancel)
 	s, err := intercomv1.NewSidecarClient(conn).WatchServices(ctx, &intercomv1.WatchServicesRequest{})

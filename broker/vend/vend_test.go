@@ -17,6 +17,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/credential/sealed"
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/identity"
+	"github.com/intercom-broker/intercom/broker/identity/identitytest"
 	"github.com/intercom-broker/intercom/broker/pep"
 	"github.com/intercom-broker/intercom/broker/policy"
 	"github.com/intercom-broker/intercom/broker/secret"
@@ -137,7 +138,7 @@ func (b *bench) entries(t *testing.T, id string) (decision, outcome audit.Event)
 
 func TestLease(t *testing.T) {
 	b := newBench(t)
-	conn := serve(t, caller(orders, time.Hour), b.Register)
+	conn := identitytest.Dial(t, caller(orders, time.Hour), b.Register)
 	reply, err := intercomv1.NewCredentialsClient(conn).Lease(t.Context(), &intercomv1.LeaseRequest{Credential: "reports/db", Purpose: "nightly report"})
 	if err != nil {
 		t.Fatal(err)
@@ -244,7 +245,7 @@ func TestRefusals(t *testing.T) {
 	}
 	_, err := b.Lease(t.Context(), vend.Request{Credential: "reports/db"})
 	want(t, "nobody", err, fault.Unauthenticated, "")
-	conn := serve(t, caller(orders, time.Hour), b.Register)
+	conn := identitytest.Dial(t, caller(orders, time.Hour), b.Register)
 	_, err = intercomv1.NewCredentialsClient(conn).Lease(t.Context(), &intercomv1.LeaseRequest{Credential: "reports/db", MinTtl: &durationpb.Duration{Seconds: 1, Nanos: -1}})
 	want(t, "no duration", fault.FromStatus(err), fault.InvalidRequest, "")
 }

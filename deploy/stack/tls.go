@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -48,14 +49,33 @@ func newAuthority(file string) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Authority{file, cert, key}, writePEM(file, "CERTIFICATE", der)
+	return &Authority{file, cert, key}, writePEM(file, blockCert, der)
 }
 
 // Issue writes the certificate of a server that has these names or addresses, and its key.
 func (a *Authority) Issue(certFile, keyFile string, names ...string) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	cert, key, err := a.issue(names)
 	if err != nil {
 		return err
+	}
+	return errors.Join(writePEM(keyFile, blockKey, key), writePEM(certFile, blockCert, cert))
+}
+
+// NewPair is the certificate and the key of somebody with these names or addresses, as PEM, by an authority that nobody knows.
+func NewPair(t testing.TB, names ...string) (cert, key string) {
+	t.Helper()
+	a, err := newAuthority(filepath.Join(t.TempDir(), "ca.pem"))
+	require(t, err)
+	certDER, keyDER, err := a.issue(names)
+	require(t, err)
+	return string(encodePEM(blockCert, certDER)), string(encodePEM(blockKey, keyDER))
+}
+
+// issue returns both in DER.
+func (a *Authority) issue(names []string) (cert, key []byte, err error) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
 	}
 	leaf := certTemplate(names[0])
 	leaf.KeyUsage, leaf.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
@@ -66,18 +86,11 @@ func (a *Authority) Issue(certFile, keyFile string, names ...string) error {
 			leaf.DNSNames = append(leaf.DNSNames, name)
 		}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, leaf, a.cert, key.Public(), a.key)
-	if err != nil {
-		return err
+	if cert, err = x509.CreateCertificate(rand.Reader, leaf, a.cert, &private.PublicKey, a.key); err != nil {
+		return nil, nil, err
 	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-	if err := writePEM(keyFile, "PRIVATE KEY", pkcs8); err != nil {
-		return err
-	}
-	return writePEM(certFile, "CERTIFICATE", der)
+	key, err = x509.MarshalPKCS8PrivateKey(private)
+	return cert, key, err
 }
 
 // Pool is the authority alone.
@@ -87,8 +100,18 @@ func (a *Authority) Pool() *x509.CertPool {
 	return pool
 }
 
+// The kinds of PEM blocks.
+const (
+	blockCert = "CERTIFICATE"
+	blockKey  = "PRIVATE KEY"
+)
+
+func encodePEM(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+}
+
 func writePEM(file, kind string, der []byte) error {
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+	if err := os.WriteFile(file, encodePEM(kind, der), 0o600); err != nil {
 		return fmt.Errorf("stack: %w", err)
 	}
 	return nil
