@@ -17,12 +17,7 @@ func (w *World) logout(t *testing.T) {
 
 func (w *World) logsOut(alice *Person) {
 	alice.t.Helper()
-	alice.LogsOut(func(asked Answer) Answer {
-		if w.driver.Confirm == nil {
-			return asked
-		}
-		return w.driver.Confirm(alice, asked)
-	})
+	alice.LogsOut(w.confirmed(alice))
 }
 
 // endedThere: the provider tells one gateway, and the session is over at both; another login is not.

@@ -106,7 +106,7 @@ func (w *World) overtaken(t *testing.T) {
 	alice := w.Person(t)
 	alice.Login("alice").Claims(t)
 	back := alice.Callback("alice")
-	w.leave(alice, alice.Logout())
+	w.confirmed(alice)(alice.Navigate(alice.Logout()))
 	page := alice.Navigate(back.String())
 	if !strings.Contains(page.Text, `name="password"`) {
 		t.Fatalf("%s: %s %.300s", page.Request.URL, page.Status, page.Text)

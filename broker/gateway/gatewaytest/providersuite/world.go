@@ -53,3 +53,13 @@ func (d Driver) Start(t *testing.T, c Client) *World {
 
 // Person sits down at a browser.
 func (w *World) Person(t *testing.T) *Person { return &Person{w.World.Person(t), t, w.driver.SignIn} }
+
+// confirmed answers what the provider asks at a logout.
+func (w *World) confirmed(p *Person) func(asked Answer) Answer {
+	return func(asked Answer) Answer {
+		if w.driver.Confirm == nil {
+			return asked
+		}
+		return w.driver.Confirm(p, asked)
+	}
+}
