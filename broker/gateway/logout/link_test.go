@@ -3,6 +3,7 @@ package logout_test
 import (
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -46,5 +47,33 @@ func TestWithoutFetchMetadata(t *testing.T) {
 	b = w.tab(t)
 	if res := b.Do("POST", "/bff/logout", "", "Accept: */*", bff.HeaderCSRF+": "+b.csrf(t)); res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("a script: %d %v", res.StatusCode, res.Header)
+	}
+}
+
+// counted counts what is read of a body.
+type counted struct {
+	io.Reader
+	n int
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n += n
+	return n, err
+}
+
+// TestBodyOfALink: a form without end is read by nobody, nor kept on a disk, whichever method carries it.
+func TestBodyOfALink(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.tab(t)
+	part := "--x\r\nContent-Disposition: form-data; name=\"a\"; filename=\"a\"\r\n\r\n"
+	body := &counted{Reader: io.MultiReader(strings.NewReader(part), strings.NewReader(strings.Repeat("x", 1<<20)), strings.NewReader("\r\n--x--\r\n"))}
+	r := httptest.NewRequest(http.MethodGet, "https://icom.test/bff/logout?sid="+w.PublicName(b.id(t)), body)
+	r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+	r.AddCookie(b.Cookies["__Host-Http-ic"])
+	rec := httptest.NewRecorder()
+	w.mux.ServeHTTP(rec, r)
+	if rec.Code != http.StatusSeeOther || body.n > 64<<10 {
+		t.Errorf("%d, %d bytes were read", rec.Code, body.n)
 	}
 }

@@ -95,7 +95,7 @@ func (h *Handler) Mount(mux *http.ServeMux) {
 	}
 }
 
-// at hands a route the origin that it was called at.
+// at hands a route the origin that it was called at, and a body with bounds.
 func (h *Handler) at(next func(http.ResponseWriter, *http.Request, route.Origin)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		o, ok := h.Origins.Of(r)
@@ -103,6 +103,7 @@ func (h *Handler) at(next func(http.ResponseWriter, *http.Request, route.Origin)
 			fault.WriteProblem(w, fault.New(fault.NotFound, "origin_unknown", "this host is none of ours"))
 			return
 		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm) // the form of a GET is read too
 		next(w, r, o)
 	}
 }
@@ -118,7 +119,6 @@ func (h *Handler) preflight(w http.ResponseWriter, r *http.Request, o route.Orig
 // post is the logout of a page, by fetch or by a form.
 func (h *Handler) post(w http.ResponseWriter, r *http.Request, o route.Origin) {
 	h.Share(w.Header(), r, o) // refusals too
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	id, held := session.FindID(r, h.Cookie(o))
 	switch {
 	case !held && foreign(r) && navigates(r):
