@@ -67,7 +67,6 @@ func (p *Provider) Run(ctx context.Context) error {
 		err := p.load(ctx)
 		switch {
 		case err == nil && !known:
-			p.cfg.Logger.InfoContext(ctx, "the login provider answers", "issuer", p.cfg.Issuer)
 			p.pulse.began()
 		case err != nil && final(err) && !known:
 			return err

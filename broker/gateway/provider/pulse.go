@@ -53,6 +53,7 @@ func (p *Provider) Watch(ctx context.Context, back func()) error {
 			}
 		}
 		if p.pulse.returned() {
+			p.cfg.Logger.InfoContext(ctx, "the login provider answers", "issuer", p.cfg.Issuer)
 			back()
 		}
 	}
