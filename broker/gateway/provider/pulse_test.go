@@ -180,10 +180,7 @@ func TestWatchTheFirst(t *testing.T) {
 	go func() { ended <- p.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-ended })
 	s.Heal()
-	eventually(t, "it is back", func() bool { return back.Load() > 0 })
-	if err := p.Ready(); err != nil {
-		t.Error(err)
-	}
+	eventually(t, "it is known, and back", func() bool { return p.Ready() == nil && back.Load() > 0 })
 }
 
 // TestImpatience: who leaves takes the question from nobody.
