@@ -11,7 +11,7 @@ import (
 
 // TestDevTokenCommandsRun types what `intercom dev` says to try with tokens, pipes included.
 func TestDevTokenCommandsRun(t *testing.T) {
-	w, err := dev.Start(t.Context(), dev.Config{Sidecar: "127.0.0.1:0"})
+	w, err := dev.Start(t.Context(), dev.Config{Gateway: "127.0.0.1:0", Sidecar: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -131,7 +131,7 @@ func TestAnswersAreBounded(t *testing.T) {
 func TestHungProvider(t *testing.T) {
 	s := server(t, nil)
 	s.Break(openid.PathDiscovery, providertest.Answer(func(m map[string]any) { m["token_endpoint"] = "https://" + providertest.Hung(t) + "/token" }))
-	p := open(t, s, func(c *provider.Config) { c.Timeout = 500 * time.Millisecond })
+	p := open(t, s, func(c *provider.Config) { c.Timeout = time.Second })
 	began := time.Now()
 	_, _, err := p.Refresh(deadline(t), provider.Tokens{}.Refresh, provider.Claims{})
 	if provider.OutcomeOf(err) != provider.Transient || time.Since(began) > 20*time.Second {

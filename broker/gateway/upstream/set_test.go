@@ -251,7 +251,7 @@ func TestOneTriesForAll(t *testing.T) {
 	}()
 	t.Cleanup(func() { _ = mute.Close() })
 	var clock atomic.Int64
-	cfg := upstream.Config{DialTimeout: 200 * time.Millisecond, Now: func() time.Time { return time.Unix(0, clock.Load()) }}
+	cfg := upstream.Config{DialTimeout: 500 * time.Millisecond, Now: func() time.Time { return time.Unix(0, clock.Load()) }}
 	trust(&cfg)
 	set := upstream.New(cfg)
 	svc, _ := parse(t, many("https://"+mute.Addr().String(), alive)).Get("crm")

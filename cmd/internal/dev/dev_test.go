@@ -36,7 +36,7 @@ func start(t *testing.T, cfg dev.Config) *dev.World {
 
 // TestCloseLeavesNothing: no file, no listener.
 func TestCloseLeavesNothing(t *testing.T) {
-	w := start(t, dev.Config{Sidecar: "127.0.0.1:0"})
+	w := start(t, dev.Config{Gateway: "127.0.0.1:0", Sidecar: "127.0.0.1:0"})
 	var out bytes.Buffer
 	if !w.Check(t.Context(), &out) {
 		t.Errorf("not all behaved:\n%s", out.String())
@@ -63,7 +63,7 @@ func TestAGivenDirectoryIsKept(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	for range 2 {
-		w := start(t, dev.Config{Dir: dir, Sidecar: "127.0.0.1:0"})
+		w := start(t, dev.Config{Dir: dir, Gateway: "127.0.0.1:0", Sidecar: "127.0.0.1:0"})
 		var out bytes.Buffer
 		if !w.Check(t.Context(), &out) {
 			t.Errorf("not all behaved:\n%s", out.String())
@@ -79,7 +79,7 @@ func TestAGivenDirectoryIsKept(t *testing.T) {
 
 // TestThePageNamesWhatToTry, with the addresses of this very start.
 func TestThePageNamesWhatToTry(t *testing.T) {
-	w := start(t, dev.Config{Sidecar: "127.0.0.1:0"})
+	w := start(t, dev.Config{Gateway: "127.0.0.1:0", Sidecar: "127.0.0.1:0"})
 	defer func() { _ = w.Close() }()
 	var out bytes.Buffer
 	w.Page(&out)
@@ -99,7 +99,7 @@ func TestThePageNamesWhatToTry(t *testing.T) {
 // TestARefusedPolicyIsSaid: who edits the policy and mistypes reads so at once, with the place.
 func TestARefusedPolicyIsSaid(t *testing.T) {
 	var out telemetrytest.Log
-	w := start(t, dev.Config{Sidecar: "127.0.0.1:0", Alerts: &out})
+	w := start(t, dev.Config{Gateway: "127.0.0.1:0", Sidecar: "127.0.0.1:0", Alerts: &out})
 	defer func() { _ = w.Close() }()
 	file := filepath.Join(w.Dir, "policy", "policy.csv")
 	if err := os.WriteFile(file, []byte("p, spiffe://intercom.test/orders, call, service/crm/**, Allow\n"), 0o600); err != nil {
