@@ -7,12 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/intercom-broker/intercom/broker/embedded/openid"
 	"github.com/intercom-broker/intercom/broker/gateway"
 	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
-	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
 	"github.com/intercom-broker/intercom/broker/strict"
 )
 
@@ -99,7 +97,16 @@ func TestDrain(t *testing.T) {
 	alice, g := w.person(t, 0), w.Gateways[0]
 	begun := alice.Navigate("/bff/login")
 	back := alice.IDP.Login(begun.Header.Get("Location"), "alice")
-	w.IDP.Break(openid.PathToken, providertest.Slow(time.Second))
+	release := make(chan struct{})
+	w.IDP.Break(openid.PathToken, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			select {
+			case <-release:
+				next.ServeHTTP(rw, r)
+			case <-r.Context().Done():
+			}
+		})
+	})
 	answered := make(chan gatewaytest.Answer, 1)
 	go func() { answered <- alice.Navigate("/bff/callback?" + back.Encode()) }()
 	gatewaytest.Eventually(t, "the code is being redeemed", func() bool { return len(w.IDP.Calls(openid.PathToken)) > 0 })
@@ -108,6 +115,7 @@ func TestDrain(t *testing.T) {
 		status, text := g.Readyz(t)
 		return status == http.StatusServiceUnavailable && strings.Contains(text, "closing")
 	})
+	close(release)
 	if res := <-answered; res.StatusCode != http.StatusSeeOther || alice.Session() == "" {
 		t.Errorf("the login in flight: %d %s", res.StatusCode, res.Text)
 	}
