@@ -2,10 +2,10 @@ package provider
 
 import (
 	"context"
+	"crypto/rand"
 	"net/url"
 
 	"github.com/intercom-broker/intercom/broker/fault"
-	"github.com/intercom-broker/intercom/broker/gateway/dpop"
 	"github.com/intercom-broker/intercom/broker/secret"
 )
 
@@ -65,13 +65,36 @@ func (p *Provider) TryClient(ctx context.Context, redirectURI string) error {
 	return err
 }
 
+// TryStranger is [Provider.TryClient] with a secret that was made up now: where that is a good answer, the provider asks nobody
+// who he is, as it does of public clients (RFC 6749, section 2.1).
+func (p *Provider) TryStranger(ctx context.Context, redirectURI string) error {
+	cfg := p.cfg
+	cfg.Auth = Auth{Method: cfg.Auth.Method, Secret: func(context.Context) (secret.Value, error) { return secret.FromString(rand.Text()), nil }}
+	stranger, err := Examine(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return stranger.TryClient(ctx, redirectURI)
+}
+
+// Trial returns the holder of a key that was made now, where tokens are bound to one, and of none elsewhere: what it asks for
+// is asked for as a session would.
+func (p *Provider) Trial() (Holder, error) {
+	key, err := p.newKey()
+	if err != nil {
+		return Holder{}, err
+	}
+	kept, err := key.Secret()
+	return p.Holding(kept), err
+}
+
 // ServiceToken returns an access token of the client's own (RFC 6749, section 4.4): where the provider gives one, its
 // exchange can be tried without a user. It is an error like any other where the client has none, as most.
-func (p *Provider) ServiceToken(ctx context.Context) (secret.Value, error) {
-	r, err := p.ready()
+func (h Holder) ServiceToken(ctx context.Context) (secret.Value, error) {
+	r, key, err := h.ready()
 	if err != nil {
 		return secret.Value{}, err
 	}
-	_, tokens, err := p.grant(ctx, r, dpop.Key{}, url.Values{"grant_type": {"client_credentials"}})
+	_, tokens, err := h.provider.grant(ctx, r, key, url.Values{"grant_type": {"client_credentials"}})
 	return tokens.Access, err
 }

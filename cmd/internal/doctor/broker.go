@@ -33,7 +33,7 @@ func (b *brokerExam) round(n int) []check {
 		return nil
 	}
 	return [rounds][]check{
-		{{"identity", b.file, b.who}, {"upstream", b.file, b.upstreams}, {"issuers", b.file, b.issuers}},
+		{{"identity", b.file, b.who}, {"upstream", b.file, b.upstreams}, {"issuers", b.file, b.issuers}, {"audit", b.file, auditDir(b.Broker.Audit.Dir)}},
 		{{"vault", b.file, b.vault}},
 		nil,
 	}[n]

@@ -38,7 +38,7 @@ func startVaulted(t *testing.T, v *stack.VaultServer) *vaulted {
 	f.file = broker.Config{
 		Version: 1, Identity: broker.Identity{Socket: "unix://" + w.Broker.Dir + "/b.sock"}, UpstreamCA: w.keycloak.CACert,
 		Services: filepath.Join(w.Broker.Dir, "services"),
-		Issuers:  []broker.OpenIDIssuer{{URL: parse(t, w.issuer()), CA: w.keycloak.CACert}},
+		Issuers:  []broker.OpenIDIssuer{{URL: parse(t, w.issuer()), CA: w.keycloak.CACert, Audience: []string{"intercom"}}},
 		Store:    broker.Store{Vault: &broker.Vault{Address: parse(t, v.Addr), CA: v.CACert, Mount: f.mount, Auth: broker.VaultAuth{Mount: f.logins, Role: "broker"}}},
 	}
 	return f

@@ -27,6 +27,9 @@ func (g *gatewayExam) meshes(ctx context.Context, r rows) {
 	b := g.Gateway.Brokers
 	for _, address := range b.Mesh {
 		err := greet(ctx, source, b.ID.ID, address)
+		if err == nil && g.knock(ctx, source, address) == nil {
+			err = wrongDoor("it is an egress door")
+		}
 		g.saw(r.of(address), "mesh", err)
 	}
 	for _, address := range b.Egress {
@@ -38,9 +41,12 @@ func (g *gatewayExam) meshes(ctx context.Context, r rows) {
 // saw says how a broker's door answered.
 func (g *gatewayExam) saw(r rows, door string, err error) {
 	var other *otherError
+	var wrong wrongDoor
 	switch {
 	case err == nil:
 		r.ok("a broker, %s, behind its %s door", g.Gateway.Brokers.ID, door)
+	case errors.As(err, &wrong):
+		r.fail(key("brokers."+door), "write the "+door+" door's address there", "a broker answers, and %s", wrong)
 	case errors.As(err, &other):
 		r.fail(key("brokers.id"), "correct the ID or the address", "%s answers, and not %s", other.id, g.Gateway.Brokers.ID)
 	case says(err, "remote error", "connection reset", "EOF"):
@@ -49,6 +55,12 @@ func (g *gatewayExam) saw(r rows, door string, err error) {
 		r.fail(key("brokers."+door), "start the broker, or correct the address", "%s", why(err))
 	}
 }
+
+// wrongDoor is what a broker's other door is.
+type wrongDoor string
+
+// Error implements error.
+func (e wrongDoor) Error() string { return string(e) }
 
 // otherError is a peer that is not the broker.
 type otherError struct{ id spiffeid.ID }
@@ -80,7 +92,7 @@ func greet(ctx context.Context, source *svid.Source, want spiffeid.ID, address s
 	return heard(conn, patience)
 }
 
-// knock asks an egress door for nothing: any answer is one, and tells the time.
+// knock asks an egress door for nothing. What it answers is a problem, and tells the time.
 func (g *gatewayExam) knock(ctx context.Context, source *svid.Source, address string) error {
 	t := &http.Transport{
 		TLSClientConfig: mtls.Client(source, source, only(g.Gateway.Brokers.ID.ID), "h2", "http/1.1"), ForceAttemptHTTP2: true,
@@ -88,6 +100,9 @@ func (g *gatewayExam) knock(ctx context.Context, source *svid.Source, address st
 	}
 	defer t.CloseIdleConnections()
 	got, err := ask(ctx, &http.Client{Transport: t}, http.MethodGet, "https://"+address+"/", nil)
+	if err == nil && got.header.Get("Content-Type") != "application/problem+json" {
+		return wrongDoor("it is no egress door: it answers " + http.StatusText(got.status))
+	}
 	if err == nil {
 		g.clocks.date("the broker", got)
 	}

@@ -25,6 +25,11 @@ func (g *gatewayExam) client(ctx context.Context, r rows) {
 		return
 	}
 	err = p.TryClient(ctx, g.callback())
+	bySecret := method == provider.BySecretBasic || method == provider.BySecretPosted
+	if err == nil && bySecret && p.TryStranger(ctx, g.callback()) == nil {
+		r.fail(place{}, g.atClient("turn on Client authentication"), "the provider takes any secret: the client is a public one, as which anybody may pose")
+		return
+	}
 	if err == nil {
 		r.ok("the provider knows us by %s%s", method, g.chosen())
 		return
@@ -46,15 +51,9 @@ func (g *gatewayExam) chosen() string {
 // reasonNoProof: what we prove ourselves with cannot be had.
 const reasonNoProof = "CLIENT_PROOF"
 
-// unknown reports whether a trial of the client failed by who we are.
-func unknown(err error) bool {
-	reason := fault.From(err).Reason
-	return err != nil && (reason == provider.ReasonClient || reason == reasonNoProof)
-}
-
 func (g *gatewayExam) unknownClient(r rows, method string, err error) {
 	refused, wasRefused := errors.AsType[*provider.RefusedError](err)
-	at, cure := key("provider.secret"), "put the client secret there that stands at the provider, or correct provider.client_id"
+	at, cure := key("provider.secret"), "put the client secret there that stands at the provider, or correct provider.client_id, or enable the client there"
 	if method == provider.BySVID {
 		at, cure = key("provider.auth"), "let the client at the provider take our JWT-SVID (its subject is our SPIFFE ID, its audience the issuer), or set provider.auth"
 	}
@@ -64,9 +63,13 @@ func (g *gatewayExam) unknownClient(r rows, method string, err error) {
 	case !wasRefused:
 		r.fail(key("provider.issuer"), "let the token endpoint be reached from here", "%s", why(err))
 	case fault.From(err).Reason == provider.ReasonClient:
+		if says(refused, "client_assertion") {
+			at, cure = g.setting(refused.Description)
+		}
 		r.fail(at, cure, "the provider does not know us by %s: %s", method, refused)
 	default:
-		r.fail(key("provider"), g.atClient("look at the settings"), "by %s: %s", method, refused)
+		at, cure = g.setting(refused.Description)
+		r.fail(at, cure, "by %s: %s", method, refused)
 	}
 }
 

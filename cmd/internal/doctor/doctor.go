@@ -47,7 +47,8 @@ func Examine(ctx context.Context, o Options) (all []Row) {
 	for i := range rounds {
 		asked := append(g.round(i), b.round(i)...)
 		if i == 1 && g != nil && b != nil {
-			asked = append(asked, check{"brokers-id", g.file, func(_ context.Context, r rows) { g.sameBroker(b, r) }})
+			asked = append(asked, check{"brokers-id", g.file, func(_ context.Context, r rows) { g.sameBroker(b, r) }},
+				check{"brokers-users", b.file, g.users(b)}, check{"brokers-services", g.file, g.sameServices(b)})
 		}
 		all = append(all, run(ctx, o.Timeout, asked)...)
 	}

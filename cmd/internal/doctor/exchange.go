@@ -79,10 +79,15 @@ func (g *gatewayExam) exchanges(ctx context.Context, r rows) {
 		r.skip("the provider does not know us, see provider-client: so it looks at nothing else")
 		return
 	}
-	s := g.subject(ctx, p)
+	trial, err := p.Trial()
+	if err != nil {
+		r.skip("%s", why(err))
+		return
+	}
+	s := g.subject(ctx, trial)
 	for _, w := range all {
 		asked := time.Now()
-		got, err := p.Exchange(ctx, s.token, w.audience, w.scope...)
+		got, err := trial.Exchange(ctx, s.token, w.audience, w.scope...)
 		if err == nil {
 			g.issued(got.Token, asked)
 		}
@@ -93,12 +98,12 @@ func (g *gatewayExam) exchanges(ctx context.Context, r rows) {
 	}
 }
 
-func (g *gatewayExam) subject(ctx context.Context, p *provider.Provider) subject {
+func (g *gatewayExam) subject(ctx context.Context, trial provider.Holder) subject {
 	if !g.UserToken.IsZero() {
 		return subject{g.UserToken, ofUser}
 	}
 	asked := time.Now()
-	token, err := p.ServiceToken(ctx)
+	token, err := trial.ServiceToken(ctx)
 	if err != nil {
 		return subject{secret.FromString("a-token-of-nobody"), ofNobody}
 	}

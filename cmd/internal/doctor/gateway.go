@@ -43,6 +43,7 @@ func (g *gatewayExam) round(n int) []check {
 		{
 			{"identity", g.file, g.who}, {"certificate", g.file, g.certificate}, {"cookies", g.file, g.cookies},
 			{"same-site", g.file, g.sameSite}, {"origin", g.file, g.origins},
+			{"audit", g.file, auditDir(g.Gateway.Audit.Dir)},
 		},
 		{
 			{"upstream", g.file, g.upstreams},

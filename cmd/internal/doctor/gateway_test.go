@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
+	"github.com/intercom-broker/intercom/broker"
 	"github.com/intercom-broker/intercom/broker/gateway"
 	"github.com/intercom-broker/intercom/broker/secret"
 	"github.com/intercom-broker/intercom/broker/strict"
@@ -57,6 +60,8 @@ func TestGateway(t *testing.T) {
 		})
 	}
 	t.Run("the provider's clock", w.clockOfKeycloak)
+	t.Run("bound tokens and pushed requests", w.strict)
+	t.Run("together with a broker", w.together)
 	t.Run("an unknown client has nothing registered", func(t *testing.T) {
 		rows := w.examine(t, func(o *doctor.Options) { o.Gateway.Provider.ClientID = "nobody" })
 		for _, check := range []string{"redirect-uri", "post-logout-uri"} {
@@ -80,6 +85,45 @@ func TestGateway(t *testing.T) {
 		rows := w.examine(t, func(o *doctor.Options) { o.UserToken, o.Gateway.Brokers.Audience = w.userToken(t, "gateway"), "hidden" })
 		broken(t, rows, want{"token-exchange", doctor.Fail, "hidden refused", "audience mapper"})
 	})
+}
+
+// strict: a client that insists is told from one that is not there, and is well where the gateway's file says the same.
+func (w *world) strict(t *testing.T) {
+	t.Cleanup(func() { w.register(t, w.healthy()) })
+	w.register(t, map[string]any{"attributes": map[string]string{"dpop.bound.access.tokens": "true", "require.pushed.authorization.requests": "true"}})
+	rows := w.examine(t, nil)
+	broken(t, rows, want{"provider-client", doctor.Fail, "DPoP proof is missing", "provider.dpop: set it to true"}, "redirect-uri")
+	broken(t, rows, want{"redirect-uri", doctor.Fail, "Pushed Authorization Request", "provider.par: set it to true"}, "provider-client")
+	rows = w.examine(t, func(o *doctor.Options) { o.Gateway.Provider.DPoP, o.Gateway.Provider.PAR = true, true })
+	broken(t, rows, want{"token-exchange", doctor.OK, "orders the provider exchanges", ""})
+	broken(t, rows, want{"refresh-token", doctor.OK, "the client may refresh", ""})
+}
+
+// together: what the gateway leaves to the broker, the broker has to know.
+func (w *world) together(t *testing.T) {
+	look := func(change func(*broker.Config)) []doctor.Row {
+		b := broker.Config{
+			Version: 1, Identity: broker.Identity{Socket: "unix://" + w.Broker.Dir + "/b.sock"}, UpstreamCA: w.keycloak.CACert, Services: filepath.Join(w.Broker.Dir, "services"),
+			Issuers: []broker.OpenIDIssuer{{URL: parse(t, w.issuer()), CA: w.keycloak.CACert, Audience: []string{"intercom"}}}, Audit: broker.Audit{Dir: w.Path("not/yet")},
+		}
+		change(&b)
+		return w.examine(t, func(o *doctor.Options) { o.Broker, o.BrokerFile = &b, "broker.yaml" })
+	}
+	rows := look(func(*broker.Config) {})
+	broken(t, rows, want{"brokers-users", doctor.OK, `tokens for "intercom"`, ""})
+	broken(t, rows, want{"brokers-services", doctor.OK, "", ""})
+	if _, err := os.Stat(w.Path("not")); err == nil {
+		t.Error("the doctor has made a directory")
+	}
+	elsewhere := t.TempDir()
+	write(t, filepath.Join(elsewhere, "team.yaml"), "version: 1\nowner: test\nservices:\n  crm: { upstream: { url: \""+w.upstream+"\", dial: [127.0.0.0/8] }, inject: { basic: { credential: crm/login } } }\n")
+	rows = look(func(b *broker.Config) {
+		b.Issuers[0].Audience, b.Services, b.Audit.Dir = []string{"other"}, elsewhere, w.Path("tls.pem")+"/audit"
+	})
+	also := []string{"brokers-users", "brokers-services", "audit"}
+	broken(t, rows, want{"brokers-users", doctor.Fail, "nothing is minted for ledger", "brokers.audience"}, also...)
+	broken(t, rows, want{"brokers-services", doctor.Fail, "ledger the broker's service files, " + elsewhere, "the same service files"}, also...)
+	broken(t, rows, want{"audit", doctor.Fail, "not a directory", "audit.dir"}, also...)
 }
 
 // clockOfKeycloak: its answers have no Date, and its clock is seen all the same, without a user, and however long its answers
@@ -173,6 +217,12 @@ func (w *world) byFile() map[string]fileCase {
 			want{"identity", doctor.Fail, "taken for a broker", "entry of its own"}, []string{"policy"}},
 		"another broker": {set(func(o *doctor.Options) { o.Gateway.Brokers.ID.ID = w.Broker.ID("/elsewhere") }),
 			want{"brokers", doctor.Fail, "spiffe://intercom.test/broker answers", "brokers.id"}, []string{"policy"}},
+		"a mesh door that is none": {set(func(o *doctor.Options) {
+			o.Gateway.Brokers.Mesh = o.Gateway.Brokers.Egress
+		}), want{"brokers", doctor.Fail, "it is an egress door", "brokers.mesh: write the mesh door's address there"}, []string{"policy"}},
+		"an egress door that is none, and a file for an audit log": {set(func(o *doctor.Options) {
+			o.Gateway.Brokers.Egress, o.Gateway.Audit.Dir = o.Gateway.Brokers.Mesh, w.Path("tls.pem")
+		}), want{"brokers", doctor.Fail, "it is no egress door", "brokers.egress: write the egress door's address there"}, []string{"audit"}},
 		"a broker that is not there": {set(func(o *doctor.Options) { o.Gateway.Brokers.Mesh = append(o.Gateway.Brokers.Mesh, "127.0.0.1:1") }),
 			want{"brokers", doctor.Fail, "127.0.0.1:1 ", "brokers.mesh"}, nil},
 		"brokers of another trust domain": {func(t *testing.T, o *doctor.Options) {
@@ -215,6 +265,8 @@ func (w *world) atKeycloak() map[string]clientCase {
 			want: want{"token-exchange", doctor.Fail, "exchange is off", "Standard token exchange"}},
 		"a token of nobody": {token: secret.FromString("junk"),
 			want: want{"token-exchange", doctor.Fail, "Invalid token", "fresh access token"}},
+		"a client of everybody": {client: map[string]any{"publicClient": true},
+			want: want{"provider-client", doctor.Fail, "anybody may pose", "turn on Client authentication"}},
 		"without a service account": {client: map[string]any{"serviceAccountsEnabled": false},
 			want: want{"token-exchange", doctor.Skip, "exchange is on", ""}},
 	}

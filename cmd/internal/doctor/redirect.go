@@ -55,13 +55,14 @@ func (g *gatewayExam) redirect(ctx context.Context, r rows, p *provider.Provider
 		g.unregistered(ctx, r, callback+" as a redirect URI", "its callback is not registered: the provider answers %d, and does not lead back", got.status)
 		return
 	}
-	switch code := back.Query().Get("error"); code {
+	switch code, said := back.Query().Get("error"), back.Query().Get("error_description"); code {
 	case "login_required", "interaction_required", "consent_required", "account_selection_required", "":
 		r.ok("its callback is registered")
 	case "invalid_scope":
-		r.fail(key("provider.scopes"), "take out what the provider does not know, or "+g.atClient("add it to the scopes"), "its callback is registered, and a login is refused: %s", back.Query().Get("error_description"))
+		r.fail(key("provider.scopes"), "take out what the provider does not know, or "+g.atClient("add it to the scopes"), "its callback is registered, and a login is refused: %s", said)
 	default:
-		r.fail(key("provider"), g.atClient("look at the settings"), "its callback is registered, and a login is refused: %s %s", code, back.Query().Get("error_description"))
+		at, cure := g.setting(said)
+		r.fail(at, cure, "its callback is registered, and a login is refused: %s %s", code, said)
 	}
 }
 

@@ -26,13 +26,20 @@ func (g *gatewayExam) refreshes(ctx context.Context, r rows) {
 		r.skip("refreshes are asked for with a proof that only the gateways have")
 		return
 	}
-	_, _, err := p.Holding(secret.Value{}).Refresh(ctx, secret.FromString("a-refresh-token-of-nobody"), provider.Claims{})
+	trial, err := p.Trial()
+	if err != nil {
+		r.skip("%s", why(err))
+		return
+	}
+	_, _, err = trial.Refresh(ctx, secret.FromString("a-refresh-token-of-nobody"), provider.Claims{})
 	refused, wasRefused := errors.AsType[*provider.RefusedError](err)
 	switch {
 	case fault.KindOf(err) == fault.InvalidGrant:
 		r.ok("the client may refresh; not seen: whether a login brings a refresh token, without which a session ends with its first access token")
 	case !wasRefused, refused.Code == "invalid_client", refused.Status == http.StatusUnauthorized: // Keycloak has other words for a wrong secret
 		r.skip("it could not be asked: %s", why(err))
+	case unknown(err):
+		r.skip("the provider refuses whatever is asked, see provider-client")
 	default:
 		r.warn(place{}, g.atClient("allow the grant refresh_token"), "the client may not refresh, so a session ends with its first access token: %s", refused)
 	}

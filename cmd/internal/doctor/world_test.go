@@ -100,7 +100,10 @@ func (w *world) register(t *testing.T, changes map[string]any) {
 func (w *world) healthy() map[string]any {
 	return map[string]any{
 		"redirectUris": []string{w.Origin() + "/bff/callback"}, "serviceAccountsEnabled": true, "clientAuthenticatorType": "client-secret",
-		"attributes": map[string]string{"standard.token.exchange.enabled": "true"},
+		"secret": "s3cret", "publicClient": false, "enabled": true,
+		"attributes": map[string]string{
+			"standard.token.exchange.enabled": "true", "dpop.bound.access.tokens": "false", "require.pushed.authorization.requests": "false", "pkce.code.challenge.method": "S256",
+		},
 	}
 }
 
