@@ -29,7 +29,8 @@ type Entry struct {
 	// Seal is set in checkpoints.
 	Seal
 
-	// File and Line are where it stands.
+	// Dir, File and Line are where it stands: the log's directory, as its reader named it, and the segment in it.
+	Dir  string `json:"-"`
 	File string `json:"-"`
 	Line int    `json:"-"`
 	// Raw is the line itself, without the newline.

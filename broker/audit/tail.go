@@ -121,7 +121,7 @@ func (t *tail) rest(r *lines) error {
 		if e.Seq < t.cfg.From || e.OfTheLog() && !t.cfg.Own {
 			continue
 		}
-		e.File, e.Line, e.Raw = filepath.Base(r.path), r.line, append([]byte(nil), line...)
+		e.Dir, e.File, e.Line, e.Raw = t.dir, filepath.Base(r.path), r.line, append([]byte(nil), line...)
 		if !t.yield(e, nil) {
 			return errStop
 		}

@@ -33,32 +33,39 @@ func operatorEvent(action, resource string) audit.Event {
 }
 
 func auditTail() *cobra.Command {
-	var dir string
+	var dirs []string
 	var cfg audit.TailConfig
 	var raw bool
 	c := &cobra.Command{
 		Use: "tail", Short: "Print the audit log, a line an entry", Args: cobra.NoArgs,
-		Example: "  intercom audit tail --audit audit --follow",
+		Example: "  intercom audit tail --audit audit --follow\n  intercom audit tail --audit gateway-1/audit --audit gateway-2/audit",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return tail(cmd.Context(), cmd.OutOrStdout(), dir, cfg, raw)
+			return tail(cmd.Context(), cmd.OutOrStdout(), dirs, cfg, raw)
 		},
 	}
-	c.Flags().StringVar(&dir, "audit", "audit", "the audit log's directory")
+	auditFlag(c, &dirs)
 	c.Flags().BoolVarP(&cfg.Follow, "follow", "f", false, "wait for more")
 	c.Flags().IntVarP(&cfg.Last, "last", "n", 20, "how many entries before the end; 0 means all")
 	c.Flags().BoolVar(&raw, "json", false, "the entries as they stand in the log")
 	return c
 }
 
-func tail(ctx context.Context, w io.Writer, dir string, cfg audit.TailConfig, raw bool) error {
+// auditFlag is for the commands that read several logs as one: each process has its own.
+func auditFlag(c *cobra.Command, dirs *[]string) {
+	c.Flags().StringArrayVar(dirs, "audit", []string{"audit"}, "the audit log's directory; may be repeated, for the logs of several processes")
+}
+
+func tail(ctx context.Context, w io.Writer, dirs []string, cfg audit.TailConfig, raw bool) error {
 	if cfg.Last < 0 {
 		return cli.Usagef("-n wants the number of entries, or 0 for all")
 	}
-	if !audit.Exists(dir) {
-		return fmt.Errorf("no audit log in %s", dir)
+	for _, dir := range dirs {
+		if !audit.Exists(dir) {
+			return fmt.Errorf("no audit log in %s", dir)
+		}
 	}
 	paint := cli.PaintFor(w)
-	for e, err := range audit.Tail(ctx, dir, cfg) {
+	for e, err := range audit.TailAll(ctx, dirs, cfg) {
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return nil
@@ -67,6 +74,9 @@ func tail(ctx context.Context, w io.Writer, dir string, cfg audit.TailConfig, ra
 		case raw:
 			fmt.Fprintf(w, "%s\n", e.Raw)
 		default:
+			if len(dirs) > 1 {
+				fmt.Fprint(w, paint.Dim(printable(e.Dir)), " ")
+			}
 			printEntry(w, paint, e)
 		}
 	}
@@ -115,17 +125,43 @@ func versioned(e audit.Entry) string {
 }
 
 func auditVerify() *cobra.Command {
-	var dir, key string
+	var dirs, keys []string
 	c := &cobra.Command{
 		Use: "verify", Short: "Verify the audit log's chain and signatures; names the first broken entry", Args: cobra.NoArgs,
 		Example: "  intercom audit verify --audit audit --key audit-public-key.pem",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return verify(cmd.OutOrStdout(), dir, key)
+			if len(keys) > 0 && len(keys) != len(dirs) {
+				return cli.Usagef("want as many --key as --audit, in the same order: each log has a key of its own")
+			}
+			return verifyAll(cmd.OutOrStdout(), cmd.ErrOrStderr(), dirs, keys)
 		},
 	}
-	c.Flags().StringVar(&dir, "audit", "audit", "the audit log's directory")
-	c.Flags().StringVar(&key, "key", "", "a file with the public half of the log's key, kept elsewhere; the one beside the log proves less")
+	auditFlag(c, &dirs)
+	c.Flags().StringArrayVar(&keys, "key", nil, "a file with the public half of the log's key, kept elsewhere; the one beside the log proves less")
 	return c
+}
+
+// verifyAll verifies every log, whatever is wrong with another.
+func verifyAll(out, errOut io.Writer, dirs, keys []string) error {
+	if len(dirs) == 1 {
+		return verify(out, dirs[0], strings.Join(keys, ""))
+	}
+	var bad []string
+	for i, dir := range dirs {
+		key := ""
+		if len(keys) > 0 {
+			key = keys[i]
+		}
+		fmt.Fprintf(out, "log        %s\n", printable(dir))
+		if err := verify(out, dir, key); err != nil {
+			fmt.Fprintf(errOut, "%s: %v\n", printable(dir), err)
+			bad = append(bad, printable(dir))
+		}
+	}
+	if len(bad) > 0 {
+		return fmt.Errorf("not as written, or not to be read: %s", strings.Join(bad, ", "))
+	}
+	return nil
 }
 
 func verify(w io.Writer, dir, keyFile string) error {

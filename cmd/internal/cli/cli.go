@@ -79,6 +79,7 @@ func prepare(root *cobra.Command, started *bool) {
 	root.SetVersionTemplate(root.Name() + " version {{.Version}}\n")
 	root.SetFlagErrorFunc(unknownFlag)
 	noteStart(root, started)
+	onceEach(root)
 	setVersion(root, Version())
 }
 
@@ -112,7 +113,10 @@ func report(w io.Writer, name string, err error) {
 // Silent is the error of a command that has said everything already and only wants exit code 1.
 var Silent = errors.New("already reported") //nolint:errname,staticcheck // reads as cli.Silent; it is a state, not a failure's name
 
-var errUsage = errors.New("usage")
+var (
+	errUsage = errors.New("usage")
+	errTwice = errors.New("it is given twice, and holds one value")
+)
 
 type usageError struct{ error }
 

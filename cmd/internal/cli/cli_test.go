@@ -14,6 +14,8 @@ func run(t *testing.T, fail error, args ...string) (code int, stderr string) {
 	t.Helper()
 	do := &cobra.Command{Use: "do", Short: "Do it", RunE: func(*cobra.Command, []string) error { return fail }}
 	do.Flags().Bool("quickly", false, "at once")
+	do.Flags().String("user", "", "of one")
+	do.Flags().StringArray("of", nil, "of several")
 	inner := &cobra.Command{Use: "inside", Short: "Do it inside", RunE: func(*cobra.Command, []string) error { return fail }}
 	root := cli.Group(&cobra.Command{Use: "tool"}, do, cli.Group(&cobra.Command{Use: "more"}, inner))
 	root.SetArgs(args)
@@ -37,6 +39,8 @@ func TestExitCodes(t *testing.T) {
 		"wrong argument":  {cli.Usagef("want a name"), []string{"do"}, cli.Usage, "tool: error: want a name\nhint: tool do --help\n"},
 		"unknown flag":    {nil, []string{"do", "--nope"}, cli.Usage, "tool: error: tool do has no flag --nope\nhint: tool do --help\n"},
 		"misspelt flag":   {nil, []string{"do", "--quikly"}, cli.Usage, "tool: error: tool do has no flag --quikly\nhint: did you mean --quickly?\n"},
+		"a flag twice":    {nil, []string{"do", "--user", "a", "--user", "b"}, cli.Usage, "it is given twice"},
+		"a list twice":    {nil, []string{"do", "--of", "a", "--of", "b"}, cli.OK, ""},
 		"unknown command": {nil, []string{"dance"}, cli.Usage, "tool: error: tool has no command \"dance\"\nhint: tool --help\n"},
 		"misspelt":        {nil, []string{"moore"}, cli.Usage, "hint: did you mean tool more?\n"},
 		"misspelt inside": {nil, []string{"more", "insdie"}, cli.Usage, "tool: error: tool more has no command \"insdie\"\nhint: did you mean tool more inside?\n"},
