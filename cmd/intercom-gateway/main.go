@@ -10,7 +10,7 @@ import (
 	"github.com/intercom-broker/intercom/cmd/internal/cli"
 )
 
-func main() { os.Exit(cli.Main(root())) }
+func main() { os.Exit(cli.Daemon(root())) }
 
 func root() *cobra.Command {
 	var file string

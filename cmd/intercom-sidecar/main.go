@@ -12,7 +12,7 @@ import (
 	"github.com/intercom-broker/intercom/sidecar"
 )
 
-func main() { os.Exit(cli.Main(root())) }
+func main() { os.Exit(cli.Daemon(root())) }
 
 const example = `  intercom-sidecar --config /etc/intercom/sidecar.yaml
 

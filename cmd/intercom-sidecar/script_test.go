@@ -11,7 +11,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"intercom-sidecar": func() { os.Exit(cli.Main(root())) },
+		"intercom-sidecar": func() { os.Exit(cli.Daemon(root())) },
 	})
 }
 
