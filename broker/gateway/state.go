@@ -13,6 +13,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/gateway/session/redis"
 	"github.com/intercom-broker/intercom/broker/kv"
 	"github.com/intercom-broker/intercom/broker/secret"
+	"github.com/intercom-broker/intercom/broker/telemetry"
 )
 
 // openStore opens what gateways share, and the ring that seals it.
@@ -36,12 +37,20 @@ func (p *parts) openStore(ctx context.Context) error {
 	p.onClose(plain.Close)
 	p.logins = login.NewShared(plain)
 	p.followers = append(p.followers, p.followKeys)
-	p.checks["sessions"] = func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		return opened.store.Ping(ctx)
-	}
+	p.checks["sessions"] = func() error { return sessionsReady(opened.store) }
 	return p.openKeys(ctx, plain)
+}
+
+// sessionsReady asks for what a request needs. A server that only reads is no reason to take a gateway away: who is logged
+// in is served, and the others have the same server.
+func sessionsReady(store *redis.Store) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	err := store.Ready(ctx)
+	if kv.ReadOnly(err) {
+		return telemetry.Impaired(fmt.Errorf("who is logged in is served while the tokens last, and nobody can log in: %w", err))
+	}
+	return err
 }
 
 // dialled is a store in Redis with what it was opened with.

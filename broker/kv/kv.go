@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -148,6 +150,15 @@ func IsNil(err error) bool { return rueidis.IsRedisNil(err) }
 func Refused(err error) bool {
 	said, ok := errors.AsType[*rueidis.RedisError](err)
 	return ok && !said.IsNil()
+}
+
+// ReadOnly reports whether the server refused to write by its own state, whoever asks: it is full, cannot save, lacks
+// replicas, or is one. What it holds can be read.
+func ReadOnly(err error) bool {
+	said, ok := errors.AsType[*rueidis.RedisError](err)
+	return ok && slices.ContainsFunc([]string{"OOM", "MISCONF", "NOREPLICAS", "READONLY"}, func(word string) bool {
+		return strings.HasPrefix(said.Error(), word)
+	})
 }
 
 func result(r rueidis.RedisResult) (rueidis.RedisMessage, error) {

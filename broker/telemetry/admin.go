@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -83,11 +84,27 @@ func ready(w http.ResponseWriter, checks map[string]func() error) {
 	status, parts := http.StatusOK, make(map[string]string, len(checks))
 	for name, check := range checks {
 		parts[name] = "ok"
-		if err := check(); err != nil {
-			status, parts[name] = http.StatusServiceUnavailable, err.Error()
+		err := check()
+		if err == nil {
+			continue
+		}
+		parts[name] = err.Error()
+		if _, serves := errors.AsType[*impaired](err); !serves {
+			status = http.StatusServiceUnavailable
 		}
 	}
 	writeJSON(w, status, parts)
+}
+
+type impaired struct{ error }
+
+// Impaired is what a check returns of a part that lacks something and still serves: /readyz tells it, and stays 200. It is
+// for what all processes lack at once: a balancer that takes all of them away makes more fail than what is missing.
+func Impaired(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &impaired{err}
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

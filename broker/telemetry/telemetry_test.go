@@ -49,6 +49,13 @@ func TestReadySaysWhatIsNot(t *testing.T) {
 	if status != http.StatusServiceUnavailable || !strings.Contains(body, sealed.Error()) || !strings.Contains(body, `"audit":"ok"`) {
 		t.Errorf("not ready: %d %s", status, body)
 	}
+	err = telemetry.Impaired(errors.New("nothing can be written"))
+	if status, body := get(t, h, "/readyz"); status != http.StatusOK || !strings.Contains(body, "nothing can be written") {
+		t.Errorf("impaired: %d %s", status, body)
+	}
+	if err = telemetry.Impaired(nil); err != nil {
+		t.Errorf("impaired by nothing: %v", err)
+	}
 	if status, _ := get(t, h, "/healthz"); status != http.StatusOK {
 		t.Errorf("a process that is not ready is not healthy: %d", status)
 	}

@@ -88,6 +88,13 @@ func (p *person) fetches(s *seen, path string) answer {
 	return a
 }
 
+// logsOut does what the page's button does.
+func (p *person) logsOut(s *seen) {
+	p.t.Helper()
+	a := answer{Answer: p.Fetch(http.MethodPost, "/bff/logout", "X-CSRF-Token", p.State().CSRF)}
+	s.add("the logout:", a.words())
+}
+
 // works reports whether a fetch is served.
 func (p *person) works(path string) bool {
 	return p.fetches(&seen{}, path).StatusCode == http.StatusOK

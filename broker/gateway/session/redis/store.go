@@ -39,6 +39,8 @@ type Store struct {
 	now     func() time.Time
 	scripts scripts
 
+	tried trial
+
 	mu   sync.RWMutex
 	told []func([]session.Hash)
 }
@@ -60,9 +62,6 @@ func Open(c kv.Config, o Options) (*Store, error) {
 
 // Close ends the connections.
 func (s *Store) Close() { s.kv.Close() }
-
-// Ping asks whether the server answers, for readiness.
-func (s *Store) Ping(ctx context.Context) error { return s.kv.Ping(ctx) }
 
 // Changed implements [session.Peers].
 func (s *Store) Changed(f func([]session.Hash)) {
