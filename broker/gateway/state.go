@@ -116,7 +116,12 @@ func (p *parts) openProvider(ctx context.Context) error {
 		return err
 	}
 	p.followers = append(p.followers, p.provider.Run)
-	p.checks["provider"] = p.provider.Ready
+	p.checks["provider"] = func() error {
+		if err := p.provider.Ready(); err != nil {
+			return err
+		}
+		return telemetry.Impaired(p.provider.Standing()) // who is logged in is served without it
+	}
 	if p.own != nil {
 		p.followers = append(p.followers, p.own.introduce(p.provider, p.cfg.URL(p.cfg.Origins[0], "/callback"), p.log()))
 	}

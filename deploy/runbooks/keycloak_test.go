@@ -37,7 +37,7 @@ func upgraded(t *testing.T, k *stack.KeycloakServer) {
 	alice.opens(away, "/files/1")
 	alice.fetches(away, "/bff/session")
 	w.person(t).opens(away, "/bff/login")
-	w.admin(t, away, "/readyz")
+	w.says(t, away, `"provider":"the login provider does not answer`)
 	w.intercom(t, away, "doctor --gateway gateway.yaml")
 	gatewaytest.Eventually(t, "the tokens that there are end", func() bool { return !alice.at(0).works("/orders/1") })
 	w.logs(away)
@@ -52,7 +52,7 @@ func upgraded(t *testing.T, k *stack.KeycloakServer) {
 	if a := alice.login(back); a.asked {
 		t.Error("Keycloak asks for a password again")
 	}
-	w.admin(t, back, "/readyz")
+	w.says(t, back, `"provider":"ok"`)
 	page.holds("back", back)
 
 	forgot := &seen{}
@@ -65,4 +65,12 @@ func upgraded(t *testing.T, k *stack.KeycloakServer) {
 	}
 	w.logs(forgot)
 	page.holds("forgot", forgot)
+
+	renamed := &seen{}
+	k.Call(t, http.MethodPut, "upgraded", map[string]string{"realm": "other"}, nil)
+	w.says(t, renamed, `the provider answered 404`)
+	w.person(t).opens(renamed, "/bff/login")
+	w.intercom(t, renamed, "doctor --gateway gateway.yaml")
+	w.logs(renamed)
+	page.holds("renamed", renamed)
 }

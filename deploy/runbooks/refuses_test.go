@@ -1,11 +1,9 @@
 package runbooks_test
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/intercom-broker/intercom/broker/embedded/openid"
-	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
 	"github.com/intercom-broker/intercom/deploy/stack"
 )
 
@@ -16,13 +14,10 @@ func TestRedisRefuses(t *testing.T) {
 	redis := stack.StartRedis(t, stack.RedisOptions{})
 	w := atOurs(t, one(redis), openid.Config{})
 	alice := w.person(t).loggedIn()
-	says := func(s *seen, words string) {
-		gatewaytest.Eventually(t, "/readyz says "+words, func() bool { return strings.Contains(w.admin(t, s, "/readyz"), words) })
-	}
 
 	full := &seen{}
 	redis.Call(t, "CONFIG", "SET", "maxmemory", "1")
-	says(full, "OOM")
+	w.says(t, full, "OOM")
 	alice.fetches(full, "/files/1")
 	alice.fetches(full, "/bff/session")
 	w.named(t, "carol").opens(full, "/bff/login")
@@ -34,14 +29,14 @@ func TestRedisRefuses(t *testing.T) {
 
 	room := &seen{}
 	redis.Call(t, "CONFIG", "SET", "maxmemory", "0")
-	says(room, `"sessions":"ok"`)
+	w.says(t, room, `"sessions":"ok"`)
 	carol := w.named(t, "carol").loggedIn()
 	carol.fetches(room, "/files/1")
 	page.holds("room", room)
 
 	forbidden := &seen{}
 	redis.Call(t, "ACL", "SETUSER", "default", "resetkeys", "~foo:*")
-	says(forbidden, "NOPERM")
+	w.says(t, forbidden, "NOPERM")
 	for n := range w.Gateways { // one of them knows her
 		carol.at(n).fetches(forbidden, "/files/1")
 	}
@@ -50,7 +45,7 @@ func TestRedisRefuses(t *testing.T) {
 
 	allowed := &seen{}
 	redis.Call(t, "ACL", "SETUSER", "default", "allkeys")
-	says(allowed, `"sessions":"ok"`)
+	w.says(t, allowed, `"sessions":"ok"`)
 	carol.fetches(allowed, "/files/1")
 	page.holds("allowed", allowed)
 }

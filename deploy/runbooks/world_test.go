@@ -165,6 +165,12 @@ func (w *world) admin(t *testing.T, s *seen, path string) string {
 	return string(text)
 }
 
+// says waits until the first gateway's /readyz has these words.
+func (w *world) says(t *testing.T, s *seen, words string) {
+	t.Helper()
+	gatewaytest.Eventually(t, "/readyz says "+words, func() bool { return strings.Contains(w.admin(t, s, "/readyz"), words) })
+}
+
 // logs adds what was logged since it was asked last.
 func (w *world) logs(s *seen) {
 	lines, now := w.log.since(w.logged)

@@ -17,7 +17,7 @@ func Examine(ctx context.Context, cfg Config) (*Provider, error) {
 		return nil, err
 	}
 	p := &Provider{cfg: cfg, http: newClient(cfg.RootCAs), refused: newNegatives(cfg.Now), replayed: newReplays(cfg.Now)}
-	p.pulse = newPulse(cfg.Issuer, p.ask, cfg.Now)
+	p.pulse = newPulse(cfg, p.ask)
 	return p, p.load(ctx)
 }
 

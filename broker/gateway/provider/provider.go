@@ -83,6 +83,15 @@ func (p *Provider) Ready() error {
 	return err
 }
 
+// Standing is what [Provider.Answers] would say, as far as it is known: it waits for nobody, and has the provider asked where
+// what is known is old.
+func (p *Provider) Standing() error {
+	if _, err := p.ready(); err != nil {
+		return err
+	}
+	return p.pulse.known()
+}
+
 func (p *Provider) ready() (*ready, error) {
 	r := p.state.Load()
 	if r == nil {

@@ -2,7 +2,10 @@ package provider
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"sync"
@@ -59,13 +62,26 @@ func (p *Provider) Watch(ctx context.Context, back func()) error {
 	}
 }
 
-// ask is the question of [Provider.Answers].
+// ask is the question of [Provider.Answers]. A realm that was renamed, and what answers in the place of the provider, are no
+// provider: a browser would be sent to an error page without a way back.
 func (p *Provider) ask(ctx context.Context) error {
 	got, err := p.get(ctx, p.metadataURL())
-	if err == nil && got.status >= http.StatusInternalServerError {
-		err = unavailable(got.refusal())
+	switch {
+	case err != nil:
+		return err
+	case got.status == http.StatusTooManyRequests: // it is there, and may have time for a browser
+		return nil
+	case got.status != http.StatusOK:
+		return unavailable(got.refusal())
 	}
-	return err
+	var m Metadata
+	if err := json.Unmarshal(got.body, &m); err != nil {
+		return unavailable(fmt.Errorf("its metadata cannot be read: %w", err))
+	}
+	if m.Issuer != p.cfg.Issuer {
+		return unavailable(fmt.Errorf("it says that it is %q", m.Issuer))
+	}
+	return nil
 }
 
 // beforeCall is asked before a call that waits for its answer. Where the call before it failed, the provider is asked first:
@@ -82,10 +98,11 @@ func (p *Provider) beforeCall(ctx context.Context) error {
 	return err
 }
 
-// listen takes note of what became of a call: status is zero where no answer came.
+// listen takes note of what became of a call: status is zero where no answer came. An endpoint that is not there is as
+// little an answer as one that fails: the provider may be gone from a server that runs.
 func (p *Provider) listen(to *url.URL, status int) {
 	if to.Host == p.pulse.host {
-		p.pulse.note(status != 0 && status < http.StatusInternalServerError)
+		p.pulse.note(status != 0 && status != http.StatusNotFound && status < http.StatusInternalServerError)
 	}
 }
 
@@ -94,6 +111,7 @@ type pulse struct {
 	host string // of the issuer
 	ask  func(context.Context) error
 	now  func() time.Time
+	log  *slog.Logger
 
 	mu     sync.Mutex
 	heard  time.Time // of the last answer
@@ -102,16 +120,17 @@ type pulse struct {
 	asked  time.Time
 	flight chan struct{} // closed when the question under way is answered, or not
 
+	logged bool          // that it is silent
 	silent bool          // until Watch has heard that it is over
 	watch  chan struct{} // has one when there is something for Watch to see
 }
 
-func newPulse(issuer string, ask func(context.Context) error, now func() time.Time) *pulse {
-	u, err := url.Parse(issuer)
+func newPulse(cfg Config, ask func(context.Context) error) *pulse {
+	u, err := url.Parse(cfg.Issuer)
 	if err != nil {
 		u = &url.URL{} // Config.check has said so
 	}
-	return &pulse{host: u.Host, ask: ask, now: now, watch: make(chan struct{}, 1)}
+	return &pulse{host: u.Host, ask: ask, now: cfg.Now, log: cfg.Logger.With("issuer", cfg.Issuer), watch: make(chan struct{}, 1)}
 }
 
 // note believes an answer. A call that failed alone is a doubt: it may be the call's own fault, so the next who wants to
@@ -130,6 +149,17 @@ func (p *pulse) doubted() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.doubt
+}
+
+// known is check for who does not wait.
+func (p *pulse) known() error {
+	flight, err := p.look()
+	if flight == nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failed
 }
 
 func (p *pulse) check(ctx context.Context) error {
@@ -170,11 +200,29 @@ func (p *pulse) question(flight chan<- struct{}) {
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
 	err := p.ask(ctx)
+	defer p.tell(err)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.flight, p.failed, p.asked = nil, err, p.now()
-	p.silent = p.silent || err != nil
+	if err != nil { // also where somebody answered, who is not the provider
+		p.doubt, p.silent = true, true
+		p.wake()
+	}
 	close(flight)
+}
+
+// tell logs when a silence begins and when it is over.
+func (p *pulse) tell(err error) {
+	p.mu.Lock()
+	was := p.logged
+	p.logged = err != nil
+	p.mu.Unlock()
+	switch {
+	case err != nil && !was:
+		p.log.Warn("the login provider does not answer: nobody can log in", "error", err)
+	case err == nil && was:
+		p.log.Info("the login provider answers again")
+	}
 }
 
 // wake has Watch look.

@@ -2,6 +2,8 @@ package provider_test
 
 import (
 	"context"
+	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -45,6 +47,8 @@ func TestAnswers(t *testing.T) {
 func TestSilence(t *testing.T) {
 	for name, f := range map[string]providertest.Fault{
 		"hung": providertest.Hang(), "cut": providertest.Lost(), "a proxy's 503": providertest.Status(503, 0),
+		"its realm is gone": providertest.Status(404, 0), "a proxy's page": providertest.Raw([]byte("<p>soon</p>")),
+		"another's": providertest.Answer(func(m map[string]any) { m["issuer"] = "https://other.test" }),
 	} {
 		s, now := server(t, nil), newClock()
 		p := open(t, s, func(c *provider.Config) { c.Now = now.Now })
@@ -59,12 +63,56 @@ func TestSilence(t *testing.T) {
 		if again := p.Answers(t.Context()); again == nil || asked(s) != before {
 			t.Errorf("%s, at once again: %v, asked %d times", name, again, asked(s)-before)
 		}
+		if p.Ready() != nil || p.Standing() == nil {
+			t.Errorf("%s: ready %v, standing %v", name, p.Ready(), p.Standing())
+		}
 		s.Heal()
 		now.Add(3 * time.Second)
 		if err := p.Answers(deadline(t)); err != nil {
 			t.Errorf("%s, and back: %v", name, err)
 		}
 	}
+}
+
+// TestStanding is told without waiting, and has the provider asked for who wants to know later.
+func TestStanding(t *testing.T) {
+	s, now := server(t, nil), newClock()
+	var log buffer
+	p := open(t, s, func(c *provider.Config) { c.Now, c.Logger = now.Now, slog.New(slog.NewTextHandler(&log, nil)) })
+	for _, step := range []struct {
+		with   providertest.Fault
+		stands bool
+		said   string
+	}{
+		{nil, true, ""}, {providertest.Status(404, 0), false, "level=WARN"}, {providertest.Hang(), false, "level=WARN"},
+		{nil, true, "level=INFO"}, {providertest.Status(429, 0), true, "level=INFO"},
+	} {
+		s.Break(openid.PathDiscovery, step.with)
+		now.Add(6 * time.Second)
+		eventually(t, "it is known", func() bool { return (p.Standing() == nil) == step.stands })
+		eventually(t, step.said+" is logged", func() bool { return strings.Contains(log.String(), step.said) })
+	}
+	if n := strings.Count(log.String(), "level="); n != 2 {
+		t.Errorf("%d lines:\n%s", n, log.String())
+	}
+}
+
+// buffer is written to by who asks in the background.
+type buffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 // TestDoubt: a call that fails is no proof, but a reason to ask; one that is answered ends the silence.
@@ -90,6 +138,15 @@ func TestDoubt(t *testing.T) {
 	}
 	if err := p.Answers(t.Context()); err != nil {
 		t.Errorf("it gave tokens a moment ago: %v", err)
+	}
+	for _, endpoint := range []string{openid.PathToken, openid.PathDiscovery} {
+		s.Break(endpoint, providertest.Status(404, 0))
+	}
+	if _, _, err := p.Refresh(t.Context(), tokens.Refresh, claims); err == nil {
+		t.Fatal("refreshed")
+	}
+	if err := p.Answers(t.Context()); err == nil {
+		t.Error("it answers, from a server that does not have it any more")
 	}
 }
 
