@@ -1,7 +1,9 @@
 package bff
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/intercom-broker/intercom/broker/gateway/route"
@@ -10,7 +12,7 @@ import (
 // corsMaxAge is for how long a browser may keep the answer to a preflight, in seconds.
 const corsMaxAge = "600"
 
-// exposed are the fields of an answer that scripts of other origins may read beyond the safelisted ones.
+// exposed are the fields of an answer of ours that scripts of other origins may read beyond the safelisted ones.
 const exposed = "Content-Length, ETag, Intercom-Decision, Link, Location, Retry-After, WWW-Authenticate"
 
 // IsPreflight reports whether r asks what may be asked (Fetch standard, "CORS-preflight fetch").
@@ -56,6 +58,14 @@ func allow(h http.Header, r *http.Request, o route.Origin) {
 	h.Set("Access-Control-Allow-Origin", from)
 	h.Set("Access-Control-Allow-Credentials", "true")
 	h.Set("Access-Control-Expose-Headers", exposed)
+}
+
+// expose lets the page read all that a service says in the head of its answer, as the origin's own pages do: file names,
+// ranges, counts of pages. A list of ours would not know what services say.
+func expose(h http.Header) {
+	if h["Access-Control-Allow-Origin"] != nil {
+		h["Access-Control-Expose-Headers"] = []string{strings.Join(slices.Sorted(maps.Keys(h)), ", ")}
+	}
 }
 
 // isFieldList reports whether a list of names can be said back: tokens and commas, and not too many.

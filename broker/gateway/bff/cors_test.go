@@ -3,6 +3,7 @@ package bff_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,4 +57,37 @@ func TestPreflight(t *testing.T) {
 	if w.Header().Get("Access-Control-Allow-Headers") != "" {
 		t.Error("what is no list of fields is said back")
 	}
+}
+
+// TestServicesHead: a listed page reads what a service says in the head of its answer, and nobody else is told of it.
+func TestServicesHead(t *testing.T) {
+	w := newWorld(t)
+	b := w.alice(t)
+	w.answers(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Disposition", `attachment; filename="a.pdf"`)
+		rw.Header().Set("Content-Range", "bytes 0-0/2")
+		rw.Header().Set("X-Total-Count", "7")
+		rw.Header().Set("Access-Control-Expose-Headers", "Set-Cookie")
+		rw.Header().Set("Set-Cookie", "a=b")
+		rw.WriteHeader(http.StatusPartialContent)
+	})
+	res := b.fetch(http.MethodGet, "/orders/1", "Origin: https://app.test")
+	for _, name := range []string{"Content-Disposition", "Content-Range", "X-Total-Count", "Intercom-Decision"} {
+		if !exposes(res, name) || res.Header.Get(name) == "" {
+			t.Errorf("%s: %v", name, res.Header)
+		}
+	}
+	if exposes(res, "Set-Cookie") {
+		t.Errorf("what is not there: %v", res.Header)
+	}
+	for _, origin := range []string{"https://icom.test", "https://evil.test"} {
+		if res := b.fetch(http.MethodGet, "/orders/1", "Origin: "+origin); res.Header["Access-Control-Expose-Headers"] != nil {
+			t.Errorf("%s: %v", origin, res.Header)
+		}
+	}
+}
+
+// exposes reports whether a page of another origin may read a field.
+func exposes(a answer, name string) bool {
+	return slices.Contains(strings.Split(a.Header.Get("Access-Control-Expose-Headers"), ", "), name)
 }

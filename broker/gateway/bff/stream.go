@@ -48,8 +48,10 @@ func (v *visit) sign(res *http.Response) error {
 		v.nonces.learn(v.route.Service.Name, res)
 		delete(h, dpopNonce)
 	}
-	allow(h, v.r, v.origin) // package upstream has taken away what the service said of it
+	holdBack(res, v.r.Header, v.origin.URL)
 	h[fault.DecisionHeader] = []string{v.grant.ID}
+	allow(h, v.r, v.origin) // package upstream has taken away what the service said of it
+	expose(h)
 	return nil
 }
 
