@@ -16,6 +16,8 @@ const (
 	beat = 15 * time.Second
 	// warning is how long before its end a page is told of it.
 	warning = time.Minute
+	// recheck is how soon a page that was told is told that the end is near no longer.
+	recheck = 3 * time.Second
 )
 
 // events tells a page what becomes of its session (HTML standard, "Server-sent events"), which is no activity.
@@ -42,9 +44,9 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request, o route.Origin)
 // tell writes until the session ends, the browser goes or this gateway drains; then the browser connects again,
 // to another one.
 func (h *Handler) tell(ctx context.Context, s *stream, id session.ID, was session.Session, ended <-chan session.Ended) {
-	tick := time.NewTicker(beat)
-	defer tick.Stop()
 	warned := h.warn(s, was, false)
+	tick := time.NewTimer(pause(h.left(was)))
+	defer tick.Stop()
 	for {
 		select {
 		case e, ok := <-ended:
@@ -65,24 +67,39 @@ func (h *Handler) tell(ctx context.Context, s *stream, id session.ID, was sessio
 			if s.comment() != nil {
 				return
 			}
+			tick.Reset(pause(h.left(was)))
 		}
 	}
 }
 
-// warn tells of an end that is near, once for each.
+// warn tells of an end that is near, once for each, and of one that is near no longer: somebody was active.
 func (h *Handler) warn(s *stream, who session.Session, warned bool) bool {
+	left := h.left(who)
+	near := left <= warning
+	switch {
+	case near && !warned:
+		_ = s.event("session.expiring", map[string]any{"in": seconds(left)})
+	case warned && !near:
+		_ = s.event("session.refreshed", struct{}{})
+	}
+	return near
+}
+
+// left is how long who lives, if nobody does anything.
+func (h *Handler) left(who session.Session) time.Duration {
 	end := who.End()
 	if idle := h.Sessions.IdleEnd(who); !idle.IsZero() && idle.Before(end) {
 		end = idle
 	}
-	left := end.Sub(h.now())
-	if left > warning {
-		return false
+	return end.Sub(h.now())
+}
+
+// pause is how long a stream is left alone whose session has so much time left: the warning is not to come late.
+func pause(left time.Duration) time.Duration {
+	if left <= warning {
+		return recheck
 	}
-	if !warned {
-		_ = s.event("session.expiring", map[string]any{"in": seconds(left)})
-	}
-	return true
+	return min(beat, left-warning)
 }
 
 // stream is a text/event-stream.
