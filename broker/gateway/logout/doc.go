@@ -3,6 +3,7 @@
 //	POST /logout                a page of ours asks for it, with its CSRF token
 //	GET  /logout?sid=           a link does, and proves by the session's public name that it was made for it
 //	GET  /logout/return         the provider sends the browser back
+//	GET  /logout/here           a page says that the provider was not told
 //	POST /backchannel-logout    the provider says so (OpenID Connect Back-Channel Logout 1.0)
 //	GET  /frontchannel-logout   a frame of the provider's says so (Front-Channel Logout 1.0), where that is on
 //

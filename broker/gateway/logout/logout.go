@@ -89,6 +89,7 @@ func (h *Handler) Mount(mux *http.ServeMux) {
 	mux.HandleFunc("OPTIONS "+h.prefix()+"/logout", h.at(h.preflight))
 	mux.HandleFunc("GET "+h.prefix()+"/logout", h.at(h.link))
 	mux.HandleFunc("GET "+h.prefix()+"/logout/return", h.at(h.back))
+	mux.HandleFunc("GET "+h.prefix()+"/logout/here", h.at(h.here))
 	mux.HandleFunc("POST "+h.prefix()+"/backchannel-logout", h.backchannel)
 	if h.FrontChannel {
 		mux.HandleFunc("GET "+h.prefix()+"/frontchannel-logout", h.at(h.frontchannel))
@@ -230,6 +231,9 @@ func (h *Handler) done(w http.ResponseWriter, r *http.Request, o route.Origin, g
 	private(w.Header())
 	switch {
 	case !navigates(r):
+		if err != nil {
+			to = h.hereOnly(w, r, o)
+		}
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(answer{LogoutURL: to, ProviderSession: alive(err)})
 	case to != "":
@@ -241,7 +245,8 @@ func (h *Handler) done(w http.ResponseWriter, r *http.Request, o route.Origin, g
 
 // answer is what a script gets.
 type answer struct {
-	// LogoutURL is where to navigate, so that the user is logged out at the provider too; empty: nowhere.
+	// LogoutURL is where to navigate, so that the user is logged out at the provider too, or told that he may not be; empty:
+	// nowhere.
 	LogoutURL string `json:"logout_url"`
 	// ProviderSession is "unknown" when the provider could not be told.
 	ProviderSession string `json:"provider_session,omitempty"`
@@ -266,18 +271,6 @@ func (h *Handler) endSessionURL(w http.ResponseWriter, r *http.Request, o route.
 	}
 	http.SetCookie(w, t.cookie())
 	return to, nil
-}
-
-// back is where the provider sends the browser. Its state says that it was we who sent it there (RP-Initiated
-// Logout 1.0, section 3); without it nothing happens but the way home.
-func (h *Handler) back(w http.ResponseWriter, r *http.Request, o route.Origin) {
-	to := h.home()
-	if t, ok := tripOf(r); ok && t.state == r.URL.Query().Get("state") {
-		to = h.ReturnTo(o, t.to, h.home())
-	}
-	http.SetCookie(w, forgetTrip())
-	private(w.Header())
-	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
 func private(h http.Header) {

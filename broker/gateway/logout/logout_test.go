@@ -217,10 +217,18 @@ func providerAway(t *testing.T) {
 		w.idp.Break(endpoint, providertest.Status(http.StatusServiceUnavailable, 0))
 	}
 	w.doubt(t)
-	res = b.Do("POST", "/bff/logout", "", append(script, bff.HeaderCSRF+": "+b.csrf(t))...)
+	res = b.Do("POST", "/bff/logout?return_to=/bye", "", append(script, bff.HeaderCSRF+": "+b.csrf(t))...)
 	must(t, json.NewDecoder(res.Body).Decode(&got))
-	if res.StatusCode != http.StatusOK || got.LogoutURL != "" || got.ProviderSession != "unknown" || b.Cookies["__Host-Http-ic"] != nil {
+	here, ok := strings.CutPrefix(got.LogoutURL, "https://icom.test")
+	if res.StatusCode != http.StatusOK || !ok || got.ProviderSession != "unknown" || b.Cookies["__Host-Http-ic"] != nil {
 		t.Errorf("%d %+v", res.StatusCode, got)
+	}
+	res = b.Do("GET", here, "", navigate...)
+	if text, err := io.ReadAll(res.Body); err != nil || res.StatusCode != http.StatusOK || !strings.Contains(string(text), "may still be signed in") || !strings.Contains(string(text), `href="/bye"`) {
+		t.Errorf("%d %s %v", res.StatusCode, text, err)
+	}
+	if res = b.Do("GET", here, "", navigate...); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/" {
+		t.Errorf("a link to what is over, or of somebody else's: %d %v", res.StatusCode, res.Header)
 	}
 	res = form.Do("POST", "/bff/logout", "csrf_token="+form.csrf(t), append(navigate, "Origin: https://icom.test")...)
 	if text, err := io.ReadAll(res.Body); err != nil || res.StatusCode != http.StatusOK || !strings.Contains(string(text), "may still be signed in") {

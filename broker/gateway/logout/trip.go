@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/intercom-broker/intercom/broker/gateway/route"
 )
 
 // tripName is the cookie of a browser that is at the provider's end_session endpoint.
@@ -39,6 +41,43 @@ func tripOf(r *http.Request) (t trip, ok bool) {
 	state, to, _ := strings.Cut(found[0].Value, ".")
 	data, err := base64.RawURLEncoding.DecodeString(to)
 	return trip{state, string(data)}, err == nil && state != ""
+}
+
+// hereOnly returns where a script is to navigate when the provider could not be told: it would lead on without a word
+// otherwise, and the next login at this browser would ask nothing.
+func (h *Handler) hereOnly(w http.ResponseWriter, r *http.Request, o route.Origin) string {
+	t := newTrip(h.ReturnTo(o, r.FormValue("return_to"), h.home()))
+	http.SetCookie(w, t.cookie())
+	return o.URL + h.prefix() + "/logout/here?" + url.Values{"state": {t.state}}.Encode()
+}
+
+// here says that the session has ended here, and may not have at the provider: to the browser of which it is true.
+func (h *Handler) here(w http.ResponseWriter, r *http.Request, o route.Origin) {
+	to, ok := h.tripped(w, r, o)
+	if !ok {
+		http.Redirect(w, r, to, http.StatusSeeOther)
+		return
+	}
+	h.Pages.LoggedOut(w, r, to, true)
+}
+
+// back is where the provider sends the browser.
+func (h *Handler) back(w http.ResponseWriter, r *http.Request, o route.Origin) {
+	to, _ := h.tripped(w, r, o)
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// tripped ends a trip, and returns where it was to lead. The state of the address says that it was we who sent the browser
+// there (RP-Initiated Logout 1.0, section 3); without it there is nothing but the way home.
+func (h *Handler) tripped(w http.ResponseWriter, r *http.Request, o route.Origin) (to string, ok bool) {
+	t, ok := tripOf(r)
+	to, ok = h.home(), ok && t.state == r.URL.Query().Get("state")
+	if ok {
+		to = h.ReturnTo(o, t.to, to)
+	}
+	http.SetCookie(w, forgetTrip())
+	private(w.Header())
+	return to, ok
 }
 
 // issuerOrigin returns the origin of an issuer's URL.
