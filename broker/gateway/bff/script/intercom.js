@@ -1,67 +1,87 @@
-// The session at the gateway, for pages. It holds no token, and stores nothing.
+// The session at the gateway, for pages and workers. It holds no token, and stores nothing.
 const base = new URL('.', import.meta.url)
 const at = path => new URL(path, base)
+const page = () => self.document?.baseURI ?? location.href
 const listeners = { ended: new Set(), expiring: new Set(), refreshed: new Set() }
-// last is what /session has said, asking the question that is under way; undefined is not known. alive says whether
-// somebody is logged in: undefined is not asked yet, and null that another tab says so.
-let last, asking, alive
+// last is what /session has said, asking the question that is under way; undefined is not known. mine is what was said last
+// of who is here, also where that has to be asked anew; alive says whether somebody is. leaving is where a logout leads.
+let last, asking, mine, alive, leaving
 
 // session says who is logged in: { authenticated, claims, csrf_token, … }.
 export async function session({ fresh = true } = {}) {
   if (!fresh && (last || asking)) return last || asking
-  asking = ask().then(learn)
-  asking.catch(() => { asking = undefined })
+  asking = ask().then(now => learn(now))
+  asking.catch(() => asking = undefined)
   return asking
 }
 
 async function ask() {
-  const answer = await window.fetch(at('session'), { credentials: 'include' })
+  const answer = await self.fetch(at('session'), { credentials: 'include' })
   if (!answer.ok) throw new Error(`the session is not known: ${answer.status}`)
   return answer.json()
 }
 
-// learn keeps what there is to know of the session, and tells when it is news.
-function learn(now, reason = now.reason, was = alive) {
-  const began = now.authenticated && !alive && alive !== null
-  if (was && !now.authenticated) tell('ended', { reason })
-  last = now
+// learn keeps what there is to know of the session, and tells when it is news. Another session may be another user's: for who
+// was here before, it has ended.
+function learn(now, reason = now.reason, ended = alive) {
+  const was = mine, sid = now.sid_hash
+  if (ended && !sid) tell('ended', { reason })
+  last = mine = now
   alive = now.authenticated
-  if (began) channel.postMessage({ event: 'began' })
+  if (sid && sid !== was?.sid_hash) {
+    leaving = undefined
+    stop?.()
+    channel.postMessage({ event: 'began', detail: sid })
+    if (was?.sub && was.sub !== now.sub) call('ended', { reason })
+    if (was) call('refreshed', {})
+  }
   follow()
   return now
 }
 
 function toward(path, returnTo) {
   const to = at(path)
-  to.searchParams.set('return_to', new URL(returnTo, location))
+  to.searchParams.set('return_to', new URL(returnTo, page()))
   return to
 }
 
 // login leads to the provider, and back to returnTo: here, where it is not given.
 export function login({ returnTo = location, prompt, acr } = {}) {
   const to = toward('login', returnTo)
-  if (prompt) to.searchParams.set('prompt', prompt)
-  if (acr) to.searchParams.set('acr', acr)
+  for (const [name, value] of Object.entries({ prompt, acr })) if (value) to.searchParams.set(name, value)
   location.assign(to)
 }
 
-// logout ends the session here and then at the provider, and leads to returnTo. Other tabs are told. Where nobody is
-// logged in any more, the gateway takes no token for good.
+// logout ends the session here and then at the provider, and leads to returnTo. Other tabs are told. Who asks for it twice is
+// led to one place.
 export async function logout({ returnTo = '/' } = {}) {
-  const answer = await send(toward('logout', returnTo), { method: 'POST' })
-  if (!answer.ok && (answer.status !== 403 || alive)) throw new Error(`the logout failed: ${answer.status}`)
-  const { logout_url: to } = answer.ok ? await answer.json() : {}
+  leaving ??= leave(returnTo)
+  leaving.catch(() => leaving = undefined)
+  location.assign(await leaving)
+}
+
+// leave ends whichever session there is: nobody who logs out wants to leave one. Where nobody is logged in any more, the
+// gateway takes no token for good.
+async function leave(returnTo) {
+  const post = () => send(toward('logout', returnTo), { method: 'POST' })
+  let answer = await post()
+  if (answer.status === 403) {
+    if (!alive) return returnTo
+    answer = await post()
+  }
+  if (!answer.ok) throw new Error(`the logout failed: ${answer.status}`)
+  const to = (await answer.json()).logout_url || returnTo
   tell('ended', { reason: 'logout' })
-  location.assign(to || returnTo)
+  return to
 }
 
 // fetch is window.fetch with the session: at the gateway's own origin, and nowhere else. That is what an address without
 // an origin means on pages of others, too.
 export async function fetch(input, init) {
-  const here = base.origin === location.origin ? location : base.origin
+  const here = page().startsWith(at('/')) ? page() : base.origin
   const request = new Request(input.url ? input : new URL(input, here), init)
-  if (new URL(request.url).origin !== base.origin) throw new TypeError(`${request.url} is not at ${base.origin}`)
-  return send(request, {}, init?.body instanceof ReadableStream)
+  if (!request.url.startsWith(at('/'))) throw new TypeError(`${request.url} is not at ${base.origin}`)
+  return send(request)
 }
 
 // touch tells of a user who only reads.
@@ -70,39 +90,32 @@ export const touch = () => send(at('session/touch'), { method: 'POST' })
 // on calls back when the session has 'ended', is 'expiring' or was 'refreshed', in whichever tab it happens. It
 // returns what takes the callback off.
 export function on(event, callback) {
+  if (!listeners[event]) throw new TypeError(`no event ${event}`)
   listeners[event].add(callback)
   // Not at once: the page may be about to ask.
   queueMicrotask(know)
   return () => listeners[event].delete(callback)
 }
 
-const know = fresh => session({ fresh: !!fresh }).catch(() => {})
+const know = (fresh = false) => session({ fresh }).catch(() => {})
 
-// send sends what was refused for its token once more: there is another session then, of a login of which nobody has told
-// us. A stream goes once, since it would have to be kept whole.
-async function send(input, init, once) {
+// send sends once. What is refused for its token was meant for another session, of a user who may be another: the page is told
+// whose there is now, and decides.
+async function send(input, init) {
   const request = new Request(input, { ...init, credentials: 'include' })
-  const safe = ['GET', 'HEAD'].includes(request.method)
-  const again = !safe && !once && request.clone()
-  let answer = await (safe ? window.fetch(request) : carry(request))
-  if (!safe && answer.status === 403 && await code(answer) === 'csrf_failed') {
-    last = asking = undefined
-    if (again) answer = await carry(again)
-  }
+  const safe = /^(GET|HEAD)$/.test(request.method)
+  if (!safe) request.headers.set('X-CSRF-Token', (await session({ fresh: false })).csrf_token ?? '')
+  const answer = await self.fetch(request)
+  if (!safe && answer.status === 403 && await code(answer) === 'csrf_failed') await know(true)
   if (answer.status === 401 && alive !== false) doubt(answer).catch(() => {})
   return answer
-}
-
-async function carry(request) {
-  request.headers.set('X-CSRF-Token', (await session({ fresh: false })).csrf_token ?? '')
-  return window.fetch(request)
 }
 
 // doubt asks whether the session has ended: a 401 may be the service's own. That it has expired only the first answer
 // knows, which takes the cookie back.
 async function doubt(answer) {
   const [reason, now] = await Promise.all([code(answer), ask()])
-  learn(now, /^session_/.test(reason) ? reason : now.reason, alive !== false)
+  learn(now, /^session_/.test(reason) ? reason : now.reason, true)
 }
 
 const code = answer => answer.clone().json().then(p => p?.code, () => '')
@@ -111,7 +124,7 @@ const code = answer => answer.clone().json().then(p => p?.code, () => '')
 // no locks, each has its own.
 const channel = new BroadcastChannel(`intercom ${base}`)
 channel.onmessage = ({ data }) => heard(data.event, data.detail)
-let following, away
+let following, away, stop
 
 function tell(event, detail) {
   channel.postMessage({ event, detail })
@@ -119,22 +132,20 @@ function tell(event, detail) {
 }
 
 function heard(event, detail) {
-  // A login in another tab; where one is known, the stream tells.
-  if (event === 'began') {
-    if (alive) return
-    event = 'refreshed'
-  }
-  // It may be another session.
-  if (event === 'refreshed') {
-    last = asking = undefined
-    alive ||= null
-  }
+  // A tab has found a session.
+  if (event === 'began') return detail === mine?.sid_hash || know(true)
+  if (event === 'refreshed') last = asking = undefined
   if (event === 'ended') {
     if (alive === false) return
-    last = { authenticated: alive = false }
+    last = mine = { authenticated: alive = false }
   }
-  for (const callback of listeners[event]) callback(detail)
-  if (alive === null) know()
+  call(event, detail)
+}
+
+// call calls all back, whatever comes over one of them.
+function call(event, detail) {
+  for (const callback of listeners[event])
+    try { callback(detail) } catch (e) { reportError(e) }
 }
 
 async function follow() {
@@ -148,26 +159,24 @@ async function follow() {
 function stream(done) {
   if (!alive || away) return done()
   const events = new EventSource(at('events'), { withCredentials: true })
-  const end = () => { events.close(); done() }
+  const end = stop = () => { events.close(); done() }
   for (const name of ['expiring', 'refreshed'])
     events.addEventListener(`session.${name}`, ({ data }) => tell(name, JSON.parse(data)))
   events.addEventListener('session.ended', async ({ data }) => {
     events.close()
-    const now = await ask().catch(() => ({ authenticated: false }))
-    learn(now, JSON.parse(data).reason)
-    // A login in another tab has taken its place.
-    if (now.authenticated) tell('refreshed', {})
+    // A login in another tab may have taken its place.
+    learn(await ask().catch(() => ({ authenticated: false })), JSON.parse(data).reason)
     end()
   })
   events.onerror = async () => {
     await know(true)
     if (!alive) end()
-    else if (events.readyState === events.CLOSED) setTimeout(end, 1000 + 4000 * Math.random())
+    // It is closed, and does not connect again by itself.
+    else if (events.readyState === 2) setTimeout(end, 1000 + 4000 * Math.random())
   }
-  addEventListener('pagehide', end, { once: true })
 }
 
-addEventListener('pagehide', () => { away = true })
+addEventListener('pagehide', () => { away = true; stop?.() })
 addEventListener('pageshow', ({ persisted }) => {
   away = false
   if (persisted) know(true)

@@ -3,6 +3,8 @@ package chromium_test
 import (
 	"testing"
 	"time"
+
+	"github.com/intercom-broker/intercom/broker/gateway/gatewaytest"
 )
 
 // call is what a page's call came to: its status, or why there is none.
@@ -46,6 +48,7 @@ func TestModuleAfterANewLogin(t *testing.T) {
 	second.js(`intercom.session().then(() => 0)`, new(int))
 	first.click("#logout")
 	second.hears("ended", time.Now())
+	first.is("nobody")
 	first.login("alice")
 	second.hears("refreshed", time.Now())
 	second.acts()
@@ -53,8 +56,8 @@ func TestModuleAfterANewLogin(t *testing.T) {
 	second.is("nobody")
 }
 
-// TestModuleHearsNothing: a tab to which nobody says that the session is another acts all the same, whatever it does first,
-// and its logout ends that session.
+// TestModuleHearsNothing: what a tab sends to which nobody says that the session is another does not arrive. It hears of that
+// then, and goes on; and its logout ends that session.
 func TestModuleHearsNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{})
@@ -64,23 +67,106 @@ func TestModuleHearsNothing(t *testing.T) {
 	alice.open(w.Origin() + "/deep/page")
 	third.deafen()
 	other := alice.another()
-	stream := `intercom.fetch('/deep/orders', { method: 'POST', body: new Blob(['three']).stream(), duplex: 'half' })`
-	for _, act := range []string{
-		stream + `.then(r => r.status == 403 ? ` + stream + ` : r)`, // a stream cannot be sent again: the next one goes
-		`intercom.fetch('/deep/orders', { method: 'POST', body: 'one' })`, `intercom.fetch('/deep/orders', { method: 'POST' })`,
-		`intercom.fetch(new Request('/deep/orders', { method: 'POST', body: 'two' }))`, `intercom.touch()`,
-		`intercom.logout().then(() => new Response())`,
+	for act, want := range map[string]string{
+		`intercom.fetch('/deep/orders', { method: 'POST', body: new Blob(['three']).stream(), duplex: 'half' })`: "200",
+		`intercom.fetch(new Request('/deep/orders', { method: 'POST', body: 'two' }))`:                           "200",
+		`intercom.touch()`: "204",
 	} {
 		alice.open(w.Origin() + "/")
 		alice.is("alice")
-		other.open(w.Origin() + "/bff/login?prompt=login&return_to=/deep/page")
-		other.credentials("alice")
-		other.until("the next session", `document.title == 'deep'`)
-		if got := alice.call(act); got != "200" && got != "204" {
+		other.loginElsewhere("alice")
+		before := w.service.called("POST", "/deep/orders")
+		if got := alice.call(act); got != "403" || w.service.called("POST", "/deep/orders") != before {
+			t.Errorf("%s for the session that was: %s", act, got)
+		}
+		alice.hears("refreshed", time.Now())
+		if got := alice.call(act); got != want {
 			t.Errorf("%s: %s", act, got)
 		}
+		if alice.heard("ended") {
+			t.Error("she has not gone, says the page")
+		}
 	}
+	alice.open(w.Origin() + "/")
+	alice.is("alice")
+	other.loginElsewhere("alice")
+	alice.js(`intercom.logout()`, nil)
 	alice.is("nobody")
+}
+
+// TestModuleWhenAnotherComes: what alice has typed is not sent as bob, who has logged in at her browser; her tab is told that
+// she has gone, and that somebody came, when it asks and when a tab of his does.
+func TestModuleWhenAnotherComes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{provider: foreignID}) // the gateway does not see her session in his login
+	alice := w.person(t)
+	alice.login("alice")
+	third, bob := alice.another(), alice.another()
+	alice.open(w.Origin() + "/deep/page")
+	third.deafen()
+	alice.open(w.Origin() + "/")
+	alice.is("alice")
+	bob.loginElsewhere("bob")
+	if got := alice.call(`intercom.fetch('/orders', { method: 'POST', body: 'of alice' })`); got != "403" || w.service.called("POST", "/orders") != 0 {
+		t.Errorf("%s, and the service was called %d times", got, w.service.called("POST", "/orders"))
+	}
+	alice.hears("ended", time.Now())
+	alice.hears("refreshed", time.Now())
+	alice.is("bob")
+	if got := alice.call(`intercom.fetch('/orders', { method: 'POST', body: 'of bob' })`); got != "200" {
+		t.Errorf("as bob: %s", got)
+	}
+	bob.open(w.Origin() + "/")
+	bob.is("bob")
+	alice.js(`(heard.length = 0, 0)`, new(int))
+	bob.js(`intercom.login({ prompt: 'login' })`, nil)
+	bob.credentials("alice")
+	bob.is("alice")
+	alice.hears("ended", time.Now())
+	alice.hears("refreshed", time.Now())
+	alice.is("alice")
+}
+
+// loginElsewhere logs somebody in by a page that does not know the module.
+func (b *tab) loginElsewhere(name string) {
+	b.t.Helper()
+	b.open(b.w.Origin() + "/bff/login?prompt=login&return_to=/deep/page")
+	b.credentials(name)
+	b.until("the next session", `location.pathname == '/deep/page'`)
+}
+
+// heard reports whether the page was told of an event.
+func (b *tab) heard(event string) (told bool) {
+	b.t.Helper()
+	b.js(`heard.some(h => h.event == '`+event+`')`, &told)
+	return told
+}
+
+// TestModuleElsewhere: it works in a worker, and resolves addresses as the page does, whose base may be another.
+func TestModuleElsewhere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	alice := w.person(t)
+	alice.login("alice")
+	var answer string
+	alice.js(`new Promise(done => {
+		const text = "import('" + location.origin + "/bff/intercom.js').then(m => m.fetch('/deep/orders', { method: 'POST' })).then(r => r.text()).then(postMessage, e => postMessage(String(e)))"
+		new Worker(URL.createObjectURL(new Blob([text], { type: 'text/javascript' })), { type: 'module' }).onmessage = e => done(e.data)
+	})`, &answer)
+	if answer != "ordered" {
+		t.Errorf("a worker orders: %q", answer)
+	}
+	for base, want := range map[string]string{"/deep/": "/deep/page", "https://" + foreignEvil + "/": "/page"} {
+		alice.js(`(document.querySelector('base')?.remove(), document.head.insertAdjacentHTML('beforeend', '<base href="`+base+`">'),
+			intercom.fetch('page').then(r => r.url, String))`, &answer)
+		if answer != w.Origin()+want {
+			t.Errorf("below %s: %s", base, answer)
+		}
+	}
+	alice.js(`new Promise(done => { try { intercom.on('end', () => 0) } catch (e) { done(e.message) } })`, &answer)
+	if answer != "no event end" {
+		t.Errorf("a slip of the pen: %q", answer)
+	}
 }
 
 // TestServicesOwnRefusal: a service that answers 401 by itself ends nothing; the gateway's 401 does, where there is no text
@@ -136,4 +222,23 @@ func TestLogoutLeads(t *testing.T) {
 	alice.login("alice")
 	alice.js(`intercom.logout({ returnTo: '/?left' })`, nil)
 	alice.until("the page that was named", `location.search == '?left' && document.getElementById('who').textContent == 'nobody'`)
+}
+
+// TestLogoutHolds: neither a page that fails at hearing of it nor a second click keeps a logout from the provider.
+func TestLogoutHolds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	alice := w.person(t)
+	alice.login("alice")
+	left := w.idp.holdLogout()
+	// Chromium evaluates nothing for us while the page is on its way: it does all by itself.
+	alice.js(`(intercom.on('ended', () => { throw new Error('of the page') }),
+		intercom.on('ended', () => { fetch('/heard') }),
+		intercom.logout({ returnTo: '/?left' }).then(() => setTimeout(() => intercom.logout({ returnTo: '/?left' }).then(() => fetch('/again')), 200)), 0)`, new(int))
+	gatewaytest.Eventually(t, "the other callback was called", func() bool { return w.service.called("GET", "/heard") == 1 })
+	gatewaytest.Eventually(t, "she has clicked again", func() bool { return w.service.called("GET", "/again") == 1 })
+	close(left)
+	alice.until("the page that was named", `location.search == '?left' && document.getElementById('who').textContent == 'nobody'`)
+	alice.click("#login")
+	alice.see("#password")
 }

@@ -29,7 +29,9 @@ func newService(t *testing.T) *service {
 	mux.HandleFunc("GET /strong/page", html("<!doctype html><meta charset=utf-8><title>strong</title><h1>A better page</h1>"))
 	mux.HandleFunc("GET /quiet", html(quietPage))
 	mux.HandleFunc("GET /deep/unauthorized", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
-	mux.HandleFunc("POST /deep/orders", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ordered") })
+	ordered := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ordered") }
+	mux.HandleFunc("POST /orders", ordered)
+	mux.HandleFunc("POST /deep/orders", ordered)
 	mux.HandleFunc("POST /deep/files", store)
 	mux.HandleFunc("GET /deep/news", gatewaytest.ServeStream)
 	mux.HandleFunc("GET /deep/socket", gatewaytest.ServeEcho)

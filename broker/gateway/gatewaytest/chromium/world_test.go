@@ -113,7 +113,15 @@ type provider struct {
 	*openid.Provider
 	*httptest.Server
 
-	down atomic.Bool // for the gateway; people still reach its pages
+	down atomic.Bool                   // for the gateway; people still reach its pages
+	left atomic.Pointer[chan struct{}] // logouts wait until it is closed
+}
+
+// holdLogout lets logouts wait until what it returns is closed.
+func (p *provider) holdLogout() chan struct{} {
+	left := make(chan struct{})
+	p.left.Store(&left)
+	return left
 }
 
 func newProvider(t *testing.T, g *gatewaytest.World, host string) *provider {
@@ -123,6 +131,13 @@ func newProvider(t *testing.T, g *gatewaytest.World, host string) *provider {
 		if p.down.Load() && strings.HasSuffix(r.URL.Path, openid.PathToken) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
+		}
+		if left := p.left.Load(); left != nil && strings.HasSuffix(r.URL.Path, openid.PathLogout) {
+			select {
+			case <-*left:
+			case <-r.Context().Done():
+				return
+			}
 		}
 		p.ServeHTTP(w, r)
 	}), host)
