@@ -3,6 +3,7 @@ package kv
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"strings"
@@ -74,6 +75,11 @@ func Open(c Config, o Options) (*Client, error) {
 		options.ForceSingleClient = true
 	}
 	client, err := rueidis.NewClient(options)
+	if err != nil && !Refused(err) {
+		if words := strange(c); words != "" { // else all that is said is that the time is over
+			err = fmt.Errorf("%s: %w", words, err)
+		}
+	}
 	if err != nil {
 		return nil, unavailable(err)
 	}

@@ -2,6 +2,8 @@ package kv_test
 
 import (
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -171,6 +173,8 @@ func TestOpenRefuses(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	plain, web := stack.Redis(t), httptest.NewServer(http.NotFoundHandler())
+	defer web.Close()
 	good := kv.Config{Addresses: []string{guarded.Addr}, TLS: &kv.TLS{CA: guarded.CACert}, Username: guarded.Username}
 	for name, c := range map[string]struct {
 		change   func(*kv.Config)
@@ -181,6 +185,8 @@ func TestOpenRefuses(t *testing.T) {
 		"an unknown CA":    {func(c *kv.Config) { c.TLS = &kv.TLS{} }, guarded.Password, "certificate"},
 		"another name":     {func(c *kv.Config) { c.TLS = &kv.TLS{CA: guarded.CACert, ServerName: "other"} }, guarded.Password, "other"},
 		"an empty CA file": {func(c *kv.Config) { c.TLS = &kv.TLS{CA: empty} }, guarded.Password, "holds no certificate"},
+		"no TLS there":     {func(c *kv.Config) { c.Addresses = []string{plain.Addr} }, guarded.Password, kv.SpeaksPlainly},
+		"a web server":     {func(c *kv.Config) { c.Addresses, c.TLS = []string{web.Listener.Addr().String()}, nil }, guarded.Password, kv.SpeaksHTTP},
 		"no server":        {func(c *kv.Config) { c.Addresses = []string{"127.0.0.1:1"} }, guarded.Password, "refused"},
 	} {
 		config := good

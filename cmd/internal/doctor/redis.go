@@ -40,7 +40,7 @@ func (g *gatewayExam) redis(ctx context.Context, r rows) {
 	}
 	client, err := kv.Open(cfg, options)
 	if err != nil {
-		g.redisRefused(ctx, r, err)
+		g.redisRefused(r, err)
 		return
 	}
 	defer client.Close()
@@ -69,7 +69,7 @@ func (g *gatewayExam) redisWorks(ctx context.Context, r rows, c *kv.Client, hear
 	}
 	_, removed := c.Run(ctx, kv.NewScript(`return redis.call('DEL', KEYS[1])`), []string{name}, nil)
 	if err = errors.Join(err, removed); err != nil {
-		g.redisRefused(ctx, r, err)
+		g.redisRefused(r, err)
 		return false
 	}
 	who := "its default user"

@@ -1,11 +1,6 @@
 package doctor
 
 import (
-	"context"
-	"io"
-	"net"
-	"time"
-
 	"github.com/intercom-broker/intercom/broker/kv"
 )
 
@@ -27,6 +22,8 @@ func refusals() []refusal {
 		{[]string{"MISCONF"}, place{}, "Redis runs, and cannot write to its disk: see its log"},
 		{[]string{"LOADING"}, place{}, "Redis reads what it kept: wait"},
 		{[]string{"certificate", "x509"}, key("sessions.redis.tls"), "name the authority that vouches for Redis in ca, or its name in server_name"},
+		{[]string{kv.SpeaksPlainly}, key("sessions.redis.tls"), plainCure},
+		{[]string{kv.SpeaksHTTP}, key("sessions.redis.addresses"), "correct the port: a web server listens there"},
 		{[]string{"first record does not look like a TLS handshake"}, key("sessions.redis.tls"), plainCure},
 		{[]string{"EOF", "connection reset", "broken pipe"}, key("sessions.redis.tls"), "it closes the connection: does it speak TLS on this port, and does tls say so"},
 	}
@@ -34,65 +31,16 @@ func refusals() []refusal {
 
 const plainCure = "take tls out, or let Redis speak it on this port"
 
-func (g *gatewayExam) redisRefused(ctx context.Context, r rows, err error) {
+func (g *gatewayExam) redisRefused(r rows, err error) {
 	for _, known := range refusals() {
 		if says(err, known.says...) {
 			r.fail(known.at, known.cure, "%s", why(err))
 			return
 		}
 	}
-	cfg := g.Gateway.Sessions.Redis
-	switch speaks := spokenAt(ctx, cfg.Addresses); {
-	case kv.Refused(err):
+	if kv.Refused(err) {
 		r.fail(place{}, "Redis runs, and its words say what it lacks", "%s", why(err))
-	case speaks == spokenRedis && cfg.TLS != nil:
-		r.fail(key("sessions.redis.tls"), plainCure, "it speaks without TLS: %s", why(err))
-	case speaks == spokenHTTP:
-		r.fail(key("sessions.redis.addresses"), "correct the port: a web server listens there", "what answers speaks HTTP: %s", why(err))
-	default:
-		r.fail(key("sessions.redis.addresses"), "start Redis, or correct the addresses", "%s", why(err))
+		return
 	}
-}
-
-// spoken is what a server says to a stranger.
-type spoken int
-
-const (
-	spokenNothing spoken = iota
-	spokenRedis          // in the clear
-	spokenHTTP
-)
-
-// spokenAt asks the first address that says anything, in words that Redis takes and a web server complains of.
-func spokenAt(ctx context.Context, addresses []string) spoken {
-	for _, address := range addresses {
-		if s := speaks(ctx, address); s != spokenNothing {
-			return s
-		}
-	}
-	return spokenNothing
-}
-
-func speaks(ctx context.Context, address string) spoken {
-	dialer := net.Dialer{Timeout: time.Second}
-	conn, err := dialer.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return spokenNothing
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(time.Second))
-	first := make([]byte, 1)
-	if _, err := io.WriteString(conn, "PING\r\n\r\n"); err != nil {
-		return spokenNothing
-	}
-	if _, err := io.ReadFull(conn, first); err != nil {
-		return spokenNothing
-	}
-	switch first[0] {
-	case '+', '-': // PONG, or that it wants a password
-		return spokenRedis
-	case 'H', '<': // a status line, or a page without one
-		return spokenHTTP
-	}
-	return spokenNothing
+	r.fail(key("sessions.redis.addresses"), "start Redis, or correct the addresses", "%s", why(err))
 }
