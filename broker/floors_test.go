@@ -17,7 +17,7 @@ const module = "github.com/intercom-broker/intercom"
 // floors is the design's table: a package imports only from a lower floor.
 var floors = [][]string{
 	0: {
-		"broker/fault", "broker/secret", "broker/identity", "broker/strict", "broker/hygiene", "broker/drain", "broker/freeport",
+		"broker/fault", "broker/secret", "broker/identity", "broker/strict", "broker/hygiene", "broker/drain", "broker/freeport", "broker/patience",
 		"proto/intercom/v1", "policies", "cmd/internal/cli", "broker/telemetry/telemetrytest",
 	},
 	1: {

@@ -20,6 +20,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/embedded"
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/mtls"
+	"github.com/intercom-broker/intercom/broker/patience"
 	intercomv1 "github.com/intercom-broker/intercom/proto/intercom/v1"
 )
 
@@ -182,9 +183,5 @@ func dial(t *testing.T, d *embedded.Domain, cfg client.Config) *client.Client {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("still not so: %s", what)
-		}
-	}
+	patience.Until(t, what, ok)
 }

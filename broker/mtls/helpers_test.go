@@ -17,6 +17,7 @@ import (
 
 	"github.com/intercom-broker/intercom/broker/embedded"
 	"github.com/intercom-broker/intercom/broker/mtls"
+	"github.com/intercom-broker/intercom/broker/patience"
 )
 
 func newDomain(t *testing.T, name string, life time.Duration) *embedded.Domain {
@@ -127,15 +128,9 @@ func greet(l net.Listener) {
 	}
 }
 
-// eventually polls until ok, and fails the test after 30 s.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("after 30 s not yet: %s", what)
-		}
-		<-time.After(2 * time.Millisecond)
-	}
+	patience.Until(t, what, ok)
 }
 
 func contains(err error, text string) bool { return err != nil && strings.Contains(err.Error(), text) }

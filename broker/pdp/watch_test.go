@@ -3,12 +3,12 @@ package pdp_test
 import (
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/identity"
+	"github.com/intercom-broker/intercom/broker/patience"
 	"github.com/intercom-broker/intercom/broker/policy"
 	intercomv1 "github.com/intercom-broker/intercom/proto/intercom/v1"
 )
@@ -92,9 +92,5 @@ func TestWatchPolicySendsNothingTwice(t *testing.T) {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not so", what)
-		}
-	}
+	patience.Until(t, what, ok)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/intercom-broker/intercom/broker/patience"
 	"github.com/intercom-broker/intercom/broker/service"
 	"github.com/intercom-broker/intercom/broker/telemetry/telemetrytest"
 )
@@ -60,11 +61,7 @@ func watch(t *testing.T, dir string) (*service.Watcher, *telemetrytest.Log, *pro
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patiently); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not within %s: %s", patiently, what)
-		}
-	}
+	patience.Until(t, what, ok)
 }
 
 func has(w *service.Watcher, name string) func() bool {

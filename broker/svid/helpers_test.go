@@ -11,6 +11,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 
 	"github.com/intercom-broker/intercom/broker/embedded"
+	"github.com/intercom-broker/intercom/broker/patience"
 	"github.com/intercom-broker/intercom/broker/svid"
 )
 
@@ -92,15 +93,9 @@ func changesUntil(t *testing.T, s *svid.Source, what string, ok func() bool) {
 	}
 }
 
-// eventually polls until ok.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("after 30 s not yet: %s", what)
-		}
-		<-time.After(2 * time.Millisecond)
-	}
+	patience.Until(t, what, ok)
 }
 
 func write(t *testing.T, dir, name string, data []byte) string {

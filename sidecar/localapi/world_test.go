@@ -28,6 +28,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/embedded"
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/mtls"
+	"github.com/intercom-broker/intercom/broker/patience"
 	intercomv1 "github.com/intercom-broker/intercom/proto/intercom/v1"
 	"github.com/intercom-broker/intercom/sidecar/localapi"
 )
@@ -387,9 +388,5 @@ func must(t testing.TB, err error) {
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("still not so: %s", what)
-		}
-	}
+	patience.Until(t, what, ok)
 }

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spiffe/go-spiffe/v2/bundle/spiffebundle"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -19,6 +18,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/credential/vault"
 	"github.com/intercom-broker/intercom/broker/embedded"
 	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/patience"
 	"github.com/intercom-broker/intercom/broker/secret"
 	"github.com/intercom-broker/intercom/broker/telemetry/telemetrytest"
 	"github.com/intercom-broker/intercom/deploy/stack"
@@ -186,9 +186,5 @@ func wantFault(t *testing.T, err error, kind fault.Kind, reason string) {
 // eventually polls, with a deadline.
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !f(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("in vain: %s", what)
-		}
-	}
+	patience.Until(t, what, f)
 }

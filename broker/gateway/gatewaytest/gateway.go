@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/intercom-broker/intercom/broker/gateway"
+	"github.com/intercom-broker/intercom/broker/patience"
 )
 
 // Gateway is one running gateway.
@@ -91,7 +92,7 @@ func (w *World) socket(t testing.TB, name string) string {
 	return api.Address()
 }
 
-// Eventually polls until ok, for as long as a loaded machine needs.
+// Eventually polls until ok, for as long as several processes need on a loaded machine.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	Every(t, 20*time.Millisecond, what, ok)
@@ -100,13 +101,5 @@ func Eventually(t testing.TB, what string, ok func() bool) {
 // Every is Eventually for what costs something: it is asked with a pause between.
 func Every(t testing.TB, pause time.Duration, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
-	tick := time.NewTicker(pause)
-	defer tick.Stop()
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within two minutes: %s", what)
-		}
-		<-tick.C
-	}
+	patience.Within(t, 2*time.Minute, pause, what, ok)
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
 	"github.com/intercom-broker/intercom/broker/gateway/route"
 	"github.com/intercom-broker/intercom/broker/gateway/session"
+	"github.com/intercom-broker/intercom/broker/patience"
 	"github.com/intercom-broker/intercom/broker/secret"
 )
 
@@ -482,11 +483,7 @@ func frames(t *testing.T) {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not so", what)
-		}
-	}
+	patience.Until(t, what, ok)
 }
 
 // FuzzLogoutToken: whatever comes, it is answered, and no session ends by it.

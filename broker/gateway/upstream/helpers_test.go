@@ -24,6 +24,7 @@ import (
 	"github.com/intercom-broker/intercom/broker/gateway/upstream"
 	"github.com/intercom-broker/intercom/broker/hygiene"
 	"github.com/intercom-broker/intercom/broker/outbound"
+	"github.com/intercom-broker/intercom/broker/patience"
 	"github.com/intercom-broker/intercom/broker/service"
 )
 
@@ -213,11 +214,7 @@ func secure(t testing.TB, h http.HandlerFunc) (url string, trust func(*upstream.
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("no ", what)
-		}
-	}
+	patience.Until(t, what, ok)
 }
 
 // closedPort returns the URL of a place where nobody listens.

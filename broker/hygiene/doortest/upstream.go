@@ -32,6 +32,7 @@ type Recorder struct {
 	last *Seen
 }
 
+// ServeHTTP implements [http.Handler].
 func (u *Recorder) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	got := see(r)
 	if r.URL.Path == pathNext {
