@@ -53,7 +53,7 @@ func (a Answer) Problem(t testing.TB) (p fault.Problem) {
 // Do sends a request without a body, unless change gives it one.
 func Do(t testing.TB, c *http.Client, method, url string, change ...func(*http.Request)) Answer {
 	t.Helper()
-	return Read(t, send(t.Context(), t, c, method, url, nil, change))
+	return Read(t, send(t.Context(), t, c, method, url, nil, change)) //nolint:bodyclose // Read does
 }
 
 // Read reads an answer to its end.
@@ -110,7 +110,7 @@ func TraceEarly(ctx context.Context, into *[]http.Header) context.Context {
 func Converse(t *testing.T, c *http.Client, url string) {
 	t.Helper()
 	in, out := io.Pipe()
-	lines := bufio.NewReader(Open(t, c, http.MethodPost, url, in).Body)
+	lines := bufio.NewReader(Open(t, c, http.MethodPost, url, in).Body) //nolint:bodyclose // Open does
 	for _, line := range []string{"one\n", strings.Repeat("two ", 10_000) + "\n", "three\n"} {
 		if _, err := io.WriteString(out, line); err != nil {
 			t.Fatal(err)

@@ -29,6 +29,7 @@ func (r Request) Send(t *testing.T, c net.Conn, up *Recorder) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = res.Body.Close() }()
 	if _, err := io.Copy(io.Discard, res.Body); err != nil {
 		t.Fatal(err)
 	}
@@ -77,6 +78,7 @@ func SendRest(t *testing.T, c net.Conn, begin, rest string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = res.Body.Close() }()
 	_, _ = io.Copy(io.Discard, res.Body)
 	_, _ = io.WriteString(c, rest)
 	if more, err := io.ReadAll(in); len(more) > 0 || !res.Close || errors.Is(err, os.ErrDeadlineExceeded) {
