@@ -239,6 +239,9 @@ func TestLogoutHolds(t *testing.T) {
 	gatewaytest.Eventually(t, "she has clicked again", func() bool { return w.service.called("GET", "/again") == 1 })
 	close(left)
 	alice.until("the page that was named", `location.search == '?left' && document.getElementById('who').textContent == 'nobody'`)
+	if alice.askedFor("/bff/logout/return") == 0 {
+		t.Error("she was led past the provider")
+	}
 	alice.click("#login")
 	alice.see("#password")
 }
