@@ -1,6 +1,7 @@
 package chromium_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -77,6 +78,37 @@ func TestSiblingIsRefused(t *testing.T) {
 	alice.js(`intercom.fetch('/deep/orders', { method: 'POST' }).then(r => r.text())`, &answer)
 	if answer != "ordered" || w.service.called("POST", "/deep/orders") != 1 {
 		t.Errorf("her own page orders: %q", answer)
+	}
+}
+
+// TestTokenStaysHome: a service that redirects wherever it is told to does not get the token to a server of somebody else's that
+// every page may call.
+func TestTokenStaysHome(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	got := make(chan string, 100)
+	thief := at(serve(t, w.browser.Authority, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
+		rw.Header().Set("Access-Control-Allow-Credentials", "true")
+		rw.Header().Set("Access-Control-Allow-Headers", r.Header.Get("Access-Control-Request-Headers"))
+		rw.Header().Set("Access-Control-Allow-Methods", r.Header.Get("Access-Control-Request-Method"))
+		got <- r.Header.Get("X-CSRF-Token")
+	}), foreignEvil), foreignEvil) + "/"
+	alice := w.person(t)
+	alice.login("alice")
+	own := `intercom.session().then(s => fetch('/deep/away?STATUS THIEF', { method: 'POST', headers: { 'X-CSRF-Token': s.csrf_token } }))`
+	for _, call := range []string{own, `intercom.fetch('/deep/away?STATUS THIEF', { method: 'POST' })`} {
+		for _, status := range []string{"302", "307"} {
+			call := replace(call, "STATUS", status, "THIEF", thief)
+			var to string
+			alice.js(call+`.then(r => r.status + ' ' + r.headers.get('Intercom-Location'), String)`, &to)
+			if to != status+" "+thief {
+				t.Errorf("%s: %s", call, to)
+			}
+		}
+	}
+	if len(got) != 0 {
+		t.Errorf("the thief was called with %q", <-got)
 	}
 }
 

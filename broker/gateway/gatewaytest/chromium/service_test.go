@@ -7,6 +7,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -32,6 +35,7 @@ func newService(t *testing.T) *service {
 	ordered := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ordered") }
 	mux.HandleFunc("POST /orders", ordered)
 	mux.HandleFunc("POST /deep/orders", ordered)
+	mux.HandleFunc("POST /deep/away", away)
 	mux.HandleFunc("POST /deep/files", store)
 	mux.HandleFunc("GET /deep/news", gatewaytest.ServeStream)
 	mux.HandleFunc("GET /deep/socket", gatewaytest.ServeEcho)
@@ -89,6 +93,14 @@ func html(text string) http.HandlerFunc {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_, _ = io.WriteString(w, text)
 	}
+}
+
+// away redirects with the status that the query says, to where it says.
+func away(w http.ResponseWriter, r *http.Request) {
+	query, _ := url.QueryUnescape(r.URL.RawQuery)
+	status, to, _ := strings.Cut(query, " ")
+	n, _ := strconv.Atoi(status)
+	http.Redirect(w, r, to, n)
 }
 
 // stored is what became of an upload.
