@@ -53,7 +53,8 @@ const reasonNoProof = "CLIENT_PROOF"
 
 func (g *gatewayExam) unknownClient(r rows, method string, err error) {
 	refused, wasRefused := errors.AsType[*provider.RefusedError](err)
-	at, cure := key("provider.secret"), "put the client secret there that stands at the provider, or correct provider.client_id, or enable the client there"
+	there := "let the client " + g.Gateway.Provider.ClientID + " be there and enabled at the provider, or correct provider.client_id"
+	at, cure := key("provider.secret"), there+", or put the client secret there that stands at the provider"
 	if method == provider.BySVID {
 		at, cure = key("provider.auth"), "let the client at the provider take our JWT-SVID (its subject is our SPIFFE ID, its audience the issuer), or set provider.auth"
 	}

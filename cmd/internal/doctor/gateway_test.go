@@ -62,13 +62,19 @@ func TestGateway(t *testing.T) {
 	t.Run("the provider's clock", w.clockOfKeycloak)
 	t.Run("bound tokens and pushed requests", w.strict)
 	t.Run("together with a broker", w.together)
-	t.Run("an unknown client has nothing registered", func(t *testing.T) {
+	t.Run("of an unknown client nothing is said", func(t *testing.T) {
 		rows := w.examine(t, func(o *doctor.Options) { o.Gateway.Provider.ClientID = "nobody" })
 		for _, check := range []string{"redirect-uri", "post-logout-uri"} {
-			if want := (want{check, doctor.Fail, "not registered", "provider.client_id: see provider-client first"}); !want.among(rows) {
+			if want := (want{check, doctor.Skip, "see provider-client", ""}); !want.among(rows) {
 				t.Errorf("no row is %+v", want)
 			}
 		}
+	})
+	t.Run("a realm that is disabled", func(t *testing.T) {
+		enabled := func(yes bool) { w.keycloak.Call(t, http.MethodPut, "shop", map[string]any{"enabled": yes}, nil) }
+		t.Cleanup(func() { enabled(true) })
+		enabled(false)
+		broken(t, w.examine(t, nil), want{"provider-client", doctor.Fail, "Realm not enabled", "provider.issuer: enable the realm"}, "token-exchange")
 	})
 	t.Run("pushed", func(t *testing.T) {
 		push := func(o *doctor.Options) { o.Gateway.Provider.PAR = true }
@@ -76,6 +82,8 @@ func TestGateway(t *testing.T) {
 		t.Cleanup(func() { w.register(t, w.healthy()) })
 		w.register(t, map[string]any{"redirectUris": []string{"https://else.test/*"}})
 		broken(t, w.examine(t, push), want{"redirect-uri", doctor.Fail, "does not take a pushed request", w.Origin() + "/bff/callback"})
+		w.register(t, map[string]any{"enabled": false})
+		broken(t, w.examine(t, push), want{"redirect-uri", doctor.Skip, "see provider-client", ""}, "provider-client")
 	})
 	t.Run("a token that another client got", func(t *testing.T) {
 		rows := w.examine(t, func(o *doctor.Options) { o.UserToken = w.userToken(t, "page") })
@@ -188,7 +196,7 @@ func (w *world) byFile() map[string]fileCase {
 		"no secret": {set(func(o *doctor.Options) { o.Gateway.Provider.Secret = w.file("nowhere") }),
 			want{"provider-client", doctor.Fail, "no such file", "provider.secret"}, nil},
 		"an unknown client": {set(func(o *doctor.Options) { o.Gateway.Provider.ClientID = "nobody" }),
-			want{"provider-client", doctor.Fail, "invalid_client", "provider.client_id"}, []string{"redirect-uri", "post-logout-uri"}},
+			want{"provider-client", doctor.Fail, "invalid_client", "provider.client_id"}, nil},
 		"a JWT-SVID that Keycloak does not take": {set(func(o *doctor.Options) { o.Gateway.Provider.Auth, o.Gateway.Provider.Secret = "svid", strict.Ref{} }),
 			want{"provider-client", doctor.Fail, "spiffe_jwt", "provider.auth"}, nil},
 		"a scope that Keycloak does not know": {set(func(o *doctor.Options) { o.Gateway.Provider.Scopes = []string{"nope"} }),
@@ -259,6 +267,8 @@ func (w *world) atKeycloak() map[string]clientCase {
 	return map[string]clientCase{
 		"a callback that is not registered": {client: map[string]any{"redirectUris": []string{"https://else.test/*"}},
 			want: want{"redirect-uri", doctor.Fail, "not registered", w.Origin() + "/bff/callback as a redirect URI"}},
+		"a client that is disabled": {client: map[string]any{"enabled": false},
+			want: want{"provider-client", doctor.Fail, "invalid_client", "let the client gateway be there and enabled"}},
 		"a post-logout URI that is not registered": {client: map[string]any{"attributes": map[string]string{"post.logout.redirect.uris": "https://else.test/*"}},
 			want: want{"post-logout-uri", doctor.Fail, "not registered", "/bff/logout/return as a post-logout redirect URI"}},
 		"exchange is off": {client: map[string]any{"attributes": map[string]string{"standard.token.exchange.enabled": "false"}},

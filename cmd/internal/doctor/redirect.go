@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -38,7 +39,7 @@ func (g *gatewayExam) toProvider() *http.Client {
 func (g *gatewayExam) redirect(ctx context.Context, r rows, p *provider.Provider, c *http.Client, callback string) {
 	address, _, err := p.AuthorizationURL(ctx, provider.Request{RedirectURI: callback, Prompt: "none"})
 	if refused, ok := errors.AsType[*provider.RefusedError](err); ok {
-		r.fail(place{}, g.atClient("register "+callback+" as a redirect URI"), "the provider does not take a pushed request: %s", refused)
+		g.unregistered(ctx, r, callback+" as a redirect URI", "the provider does not take a pushed request: %s", refused)
 		return
 	}
 	var got answer
@@ -66,14 +67,16 @@ func (g *gatewayExam) redirect(ctx context.Context, r rows, p *provider.Provider
 	}
 }
 
-// unregistered is about what the provider does not know of us. Where it does not know us at all, that comes first.
+// unregistered is about what the provider does not know of us. Where it does not take us at all, nothing is known of that:
+// what it says of a client that is disabled, or of a realm that is, looks the same.
 func (g *gatewayExam) unregistered(ctx context.Context, r rows, what, seen string, args ...any) {
-	cure := g.atClient("register " + what)
-	if p := g.provider.Load(); !silent(p) && unknown(p.TryClient(ctx, g.callback())) {
-		r.fail(key("provider.client_id"), "see provider-client first; where the client is right, "+cure, seen, args...)
-		return
+	if p := g.provider.Load(); !silent(p) {
+		if err := p.TryClient(ctx, g.callback()); err != nil {
+			r.skip("see provider-client: before that is well, nothing is known of %s: %s", what, fmt.Sprintf(seen, args...))
+			return
+		}
 	}
-	r.fail(place{}, cure, seen, args...)
+	r.fail(place{}, g.atClient("register "+what), seen, args...)
 }
 
 // postLogouts asks whether a browser would be led back after its logout. Without a cookie and without a hint nobody is
