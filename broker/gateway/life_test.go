@@ -60,16 +60,19 @@ func TestNewRefuses(t *testing.T) {
 	w := newWorld(t, options{})
 	base := w.config(t)
 	for want, change := range map[string]func(*gateway.Config){
-		"listen.admin":                    func(c *gateway.Config) { c.Listen.Admin = "0.0.0.0:0" },
-		"--unsafe-plaintext":              func(c *gateway.Config) { c.Listen.Cert, c.Listen.Key = "", "" },
-		"and not both":                    func(c *gateway.Config) { c.Unsafe.Plaintext = true },
-		"listen.address":                  func(c *gateway.Config) { c.Listen.Address = w.Gateways[0].Front },
-		"exactly one of memory and redis": func(c *gateway.Config) { c.Sessions.Memory = false },
-		"no such file":                    func(c *gateway.Config) { c.Services = w.Path("nothing") },
-		"provider.ca":                     func(c *gateway.Config) { c.Provider.CA = w.Path("sealing") },
-		"is the host of no origin":        func(c *gateway.Config) { c.Services = w.services2(t, `{ host: "other.test", path: "/x" }`) },
-		"travel in the clear":             func(c *gateway.Config) { c.Services = w.services2(t, `"/x"`) },
-		"says that it is":                 func(c *gateway.Config) { c.Provider.Issuer += "/" },
+		"listen.admin":                     func(c *gateway.Config) { c.Listen.Admin = "0.0.0.0:0" },
+		"--unsafe-plaintext":               func(c *gateway.Config) { c.Listen.Cert, c.Listen.Key = "", "" },
+		"and not both":                     func(c *gateway.Config) { c.Unsafe.Plaintext = true },
+		"listen.address":                   func(c *gateway.Config) { c.Listen.Address = w.Gateways[0].Front },
+		"exactly one of memory and redis":  func(c *gateway.Config) { c.Sessions.Memory = false },
+		"no such file":                     func(c *gateway.Config) { c.Services = w.Path("nothing") },
+		"provider.ca":                      func(c *gateway.Config) { c.Provider.CA = w.Path("sealing") },
+		"is the host of no origin":         func(c *gateway.Config) { c.Services = w.services2(t, `{ host: "other.test", path: "/x" }`) },
+		"travel in the clear":              func(c *gateway.Config) { c.Services = w.services2(t, `"/x"`) },
+		"theme: open " + w.Path("nowhere"): func(c *gateway.Config) { c.Theme = w.Path("nowhere") },
+		"provider.secret: read " + w.Dir:   func(c *gateway.Config) { c.Provider.Secret = strict.Ref{Scheme: "file", Name: w.Dir} },
+		"audit.dir: ":                      func(c *gateway.Config) { c.Audit.Dir = w.Path("sealing") },
+		"says that it is":                  func(c *gateway.Config) { c.Provider.Issuer += "/" },
 	} {
 		cfg := base
 		change(&cfg)

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -124,11 +123,12 @@ func (p *parts) openAudit(context.Context) (err error) {
 		Dir: a.Dir, Sync: audit.Sync(a.Sync), SegmentBytes: int64(a.Size), SegmentAge: a.Age.Std(), Keep: a.Keep.Std(),
 		Reserve: int64(a.Reserve), Logger: p.log(), Metrics: audit.NewMetrics(p.registry()),
 	})
-	if err == nil {
-		p.checks["audit"] = p.audit.Ready
-		p.onClose(func() { _ = p.audit.Close() })
+	if err != nil {
+		return fmt.Errorf("audit.dir: %w", err)
 	}
-	return err
+	p.checks["audit"] = p.audit.Ready
+	p.onClose(func() { _ = p.audit.Close() })
+	return nil
 }
 
 func (p *parts) openIdentity(ctx context.Context) (err error) {
@@ -188,11 +188,9 @@ func (p *parts) openPages(context.Context) (err error) {
 	p.point = &pep.Point{
 		Decider: p.policy, Recorder: p.audit, Denials: &pep.Denials{}, Logger: p.log(), Metrics: pep.NewMetrics(p.registry()),
 	}
-	var theme fs.FS
-	if p.cfg.Theme != "" {
-		theme = os.DirFS(p.cfg.Theme)
+	if p.pages, err = openTheme(p.cfg.Theme); err != nil {
+		err = fmt.Errorf("theme: %w", err)
 	}
-	p.pages, err = page.New(theme)
 	return err
 }
 

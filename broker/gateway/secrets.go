@@ -31,11 +31,13 @@ func (s *secrets) read(ctx context.Context, ref strict.Ref) (secret.Value, error
 		if text := os.Getenv(ref.Name); text != "" {
 			return secret.FromString(text), nil
 		}
-		return secret.Value{}, fmt.Errorf("the environment variable %s is not set", ref.Name)
+		return secret.Value{}, fmt.Errorf("the environment variable %s %w", ref.Name, errNotSet)
 	default:
 		return s.leases.field(ctx, ref.Name, ref.Field)
 	}
 }
+
+var errNotSet = errors.New("is not set")
 
 func readFile(name string) (secret.Value, error) {
 	f, err := os.Open(name)
@@ -63,17 +65,26 @@ const keyBytes = 32
 // a key is put before another without a new configuration.
 func (s *secrets) sealingKeys(ctx context.Context, refs []strict.Ref) (keys []secret.Value, err error) {
 	for _, ref := range refs {
-		text, err := s.read(ctx, ref)
+		some, err := s.keysOf(ctx, ref)
 		if err != nil {
 			return nil, fmt.Errorf("sessions.keys: %w", err)
 		}
-		for line := range bytes.FieldsSeq(text.Reveal()) {
-			key, err := parseKey(line)
-			if err != nil {
-				return nil, fmt.Errorf("sessions.keys: %s: %w", ref, err)
-			}
-			keys = append(keys, secret.New(key))
+		keys = append(keys, some...)
+	}
+	return keys, nil
+}
+
+func (s *secrets) keysOf(ctx context.Context, ref strict.Ref) (keys []secret.Value, err error) {
+	text, err := s.read(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	for line := range bytes.FieldsSeq(text.Reveal()) {
+		key, err := parseKey(line)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", ref, err)
 		}
+		keys = append(keys, secret.New(key))
 	}
 	return keys, nil
 }

@@ -107,6 +107,10 @@ func (p *parts) openProvider(ctx context.Context) error {
 	if p.own != nil {
 		own = p.own.own
 	}
+	// A secret that cannot be read is noticed now, and not when somebody has typed a password.
+	if err := readable(ctx, p.cfg.Provider.Secret); err != nil {
+		return fmt.Errorf("provider.secret: %w", err)
+	}
 	cfg, err := p.cfg.Provider.client(p.identity.FetchJWTSVID, own, p.secrets)
 	if err != nil {
 		return err

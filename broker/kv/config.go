@@ -99,6 +99,12 @@ func or(d, otherwise time.Duration) time.Duration {
 	return d
 }
 
+// Check reads the files that t names, as [Open] does; there is nothing to be read for nil.
+func (t *TLS) Check() error {
+	_, err := t.client()
+	return err
+}
+
 // client returns the TLS configuration, and nil for nil.
 func (t *TLS) client() (*tls.Config, error) {
 	if t == nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -144,21 +145,21 @@ func (f checkFlags) inspect(cmd *cobra.Command) *report {
 		r.add(f.sidecar, refused(f.sidecar, err)...)
 		all.sidecar, all.sidecarGood = cfg, err == nil
 	}
-	f.inspectGateway(r, &all)
+	f.inspectGateway(cmd.Context(), r, &all)
 	all.services, all.policy = f.services, f.policy
 	all.load(r)
 	all.compare(cmd.Context(), r)
 	return r
 }
 
-func (f *checkFlags) inspectGateway(r *report, all *together) {
+func (f *checkFlags) inspectGateway(ctx context.Context, r *report, all *together) {
 	if f.gateway == "" {
 		return
 	}
 	cfg, err := gateway.LoadConfig(f.gateway)
 	r.add(f.gateway, refused(f.gateway, err)...)
 	if all.gateway, all.gatewayGood = cfg, err == nil; err == nil {
-		r.add(f.gateway, machineOfGateway(f.gateway, cfg)...)
+		r.add(f.gateway, machineOfGateway(ctx, f.gateway, cfg)...)
 	}
 	f.services = or(f.services, shown(cfg.Services))
 	if dir, own := cfg.PolicyDir(); own {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 
@@ -10,7 +11,14 @@ import (
 )
 
 // machineOfGateway finds what the gateway's file alone cannot decide.
-func machineOfGateway(file string, cfg gateway.Config) (all []finding) {
+func machineOfGateway(ctx context.Context, file string, cfg gateway.Config) (all []finding) {
+	for _, e := range cfg.CheckLocal(ctx) {
+		rule := ruleInvalid
+		if e.Elsewhere {
+			rule = ruleElsewhere
+		}
+		all = append(all, at(rule, file, e.Key, e.Err))
+	}
 	if cfg.Listen.Admin != "" {
 		if err := telemetry.CheckLoopback(cfg.Listen.Admin); err != nil {
 			f := at(ruleAdminAnywhere, file, "listen.admin", err)

@@ -33,6 +33,7 @@ const (
 	ruleAdminAnywhere  = "listen-admin"
 	ruleWebCertificate = "listen-web"
 	ruleSidecarUnknown = "sidecar-unknown-name"
+	ruleElsewhere      = "start-unread"
 
 	rulePlaintextUpstream = "gateway-plaintext"
 )
@@ -61,6 +62,7 @@ func rules() []rule {
 		{ruleStoreUnread, severityWarning, "The sealed file or its key could not be read here, so credentials were not compared."},
 		{ruleAdminAnywhere, severityWarning, "The admin listener leaves loopback, which a flag has to allow."},
 		{ruleWebCertificate, severityWarning, "The certificate of a door for stock HTTPS clients cannot be loaded here."},
+		{ruleElsewhere, severityWarning, "What a start reads is not here, or not for us to read; on another machine it may be."},
 		{ruleSidecarUnknown, severityWarning, "A sidecar waits for what no service file names."},
 		{rulePlaintextUpstream, severityWarning, "Browsers reach a service over plain http, which a flag has to allow."},
 
