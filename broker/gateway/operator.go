@@ -29,5 +29,5 @@ func OpenSessions(ctx context.Context, cfg Config) (_ *session.Manager, done fun
 	if err != nil {
 		return nil, nil, err
 	}
-	return session.New(session.Config{Store: d.store}), d.store.Close, nil
+	return session.New(session.Config{Store: d.store, Absolute: s.Absolute.Std(), Idle: s.Idle.Std()}), d.store.Close, nil
 }

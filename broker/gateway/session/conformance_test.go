@@ -147,3 +147,36 @@ func testAbsolute(t *testing.T) {
 		}
 	})
 }
+
+// TestShortened: limits that are shortened count for who is logged in already, those that are lengthened do not.
+func TestShortened(t *testing.T) {
+	for name, c := range map[string]struct {
+		before, after session.Config
+		lives         time.Duration // without activity
+	}{
+		"idle":             {session.Config{Idle: time.Hour}, session.Config{Idle: 2 * time.Minute}, 2 * time.Minute},
+		"idle, lengthened": {session.Config{Idle: 2 * time.Minute}, session.Config{Idle: time.Hour}, 2 * time.Minute},
+		"idle, of none":    {session.Config{Idle: -1}, session.Config{Idle: 2 * time.Minute}, 2 * time.Minute},
+		"idle, to none":    {session.Config{Idle: 2 * time.Minute}, session.Config{Idle: -1}, 2 * time.Minute},
+		"absolute":         {session.Config{}, session.Config{Absolute: 20 * time.Minute}, 20 * time.Minute},
+		"absolute, longer": {session.Config{Absolute: 20 * time.Minute}, session.Config{}, 20 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(w world) {
+				id, _ := w.login(w.manager(c.before))
+				m := w.manager(c.after)
+				w.pass(c.lives - time.Second)
+				s := w.wantLiving(m, id)
+				if idle := m.IdleEnd(s); time.Until(s.End()) > time.Second && (idle.IsZero() || time.Until(idle) > time.Second) {
+					w.Errorf("it is said to end at %s, idle at %s", s.End(), idle)
+				}
+				w.pass(time.Second)
+				_, err := m.Get(w.Context(), id)
+				w.wantCode(err, session.CodeExpired)
+				if left, err := m.List(w.Context(), session.Query{}); err != nil || len(left) != 0 {
+					w.Errorf("%d sessions are left, %v", len(left), err)
+				}
+			})
+		})
+	}
+}

@@ -14,8 +14,8 @@ import (
 type Config struct {
 	// Store holds the sessions; required.
 	Store Shared
-	// Absolute is how long a session lives at most; zero means 12 h. A session that says so itself keeps
-	// its own end.
+	// Absolute is how long a session lives at most; zero means 12 h. A session that ends sooner by its own
+	// times keeps its end.
 	Absolute time.Duration
 	// Idle is how long a session lives without activity; zero means 1 h, less than zero for ever.
 	Idle time.Duration
@@ -174,11 +174,32 @@ func (m *Manager) get(ctx context.Context, h Hash) (*Session, error) {
 
 // fetch is what the cache asks when it does not know.
 func (m *Manager) fetch(ctx context.Context, h Hash) (Session, error) {
-	s, err := m.Store.Load(ctx, h)
+	s, err := m.load(ctx, h)
 	if cause := errors.Unwrap(err); cause != nil && errors.Is(err, fault.Unauthenticated) && fault.From(err).Code() == CodeNone {
 		m.Log.WarnContext(ctx, "a stored session cannot be read", "error", cause)
 	}
 	return s, err
+}
+
+// load reads a session from the store, with the limits that count.
+func (m *Manager) load(ctx context.Context, h Hash) (Session, error) {
+	s, err := m.Store.Load(ctx, h)
+	if err != nil {
+		return s, err
+	}
+	return m.limit(s), nil
+}
+
+// limit holds a session to the stricter of the limits that it began with and ours: who shortens them means those who are
+// logged in, and what was promised to nobody is not lengthened.
+func (m *Manager) limit(s Session) Session {
+	if end := s.Created.Add(m.Absolute); end.Before(s.Absolute) {
+		s.Absolute = end
+	}
+	if m.Idle > 0 && (s.Idle == 0 || m.Idle < s.Idle) {
+		s.Idle = m.Idle
+	}
+	return s
 }
 
 // judge ends a session whose time is over. Before it is called idle the store is asked: others may have
@@ -262,5 +283,12 @@ func (m *Manager) Logout(ctx context.Context, l Logout) ([]Session, error) {
 // Settle stores what [Manager.Logout] and [Manager.End] could not, and fails where that is still so.
 func (m *Manager) Settle(ctx context.Context) error { return m.pending.settle(ctx, m) }
 
-// List returns the living sessions that an operator asks for.
-func (m *Manager) List(ctx context.Context, q Query) ([]Session, error) { return m.Store.List(ctx, q) }
+// List returns the living sessions that an operator asks for, also those whose end by our limits is past: who has other
+// limits in force may still serve them.
+func (m *Manager) List(ctx context.Context, q Query) ([]Session, error) {
+	all, err := m.Store.List(ctx, q)
+	for i := range all {
+		all[i] = m.limit(all[i])
+	}
+	return all, err
+}

@@ -103,7 +103,7 @@ func (m *Manager) refresh(ctx context.Context, s Session, r Refresher) (Session,
 		if got {
 			break
 		}
-		if cur, err := m.Store.Load(ctx, s.Hash); err != nil || cur.Tokens.Generation > s.Tokens.Generation {
+		if cur, err := m.load(ctx, s.Hash); err != nil || cur.Tokens.Generation > s.Tokens.Generation {
 			return cur, err
 		}
 		select {
@@ -115,7 +115,7 @@ func (m *Manager) refresh(ctx context.Context, s Session, r Refresher) (Session,
 	release := m.hold(ctx, s.Hash, owner)
 	defer release()
 	// Read again: what the lock was taken for may be done, and the refresh token in s spent.
-	cur, err := m.Store.Load(ctx, s.Hash)
+	cur, err := m.load(ctx, s.Hash)
 	if err != nil || cur.Tokens.Generation > s.Tokens.Generation {
 		return cur, err
 	}
@@ -241,7 +241,7 @@ func (m *Manager) put(ctx context.Context, s Session) (Session, error) {
 			s.Version++
 			return s, nil
 		case errors.Is(err, ErrConflict):
-			cur, err := m.Store.Load(ctx, s.Hash)
+			cur, err := m.load(ctx, s.Hash)
 			switch {
 			case errors.Is(err, fault.Unavailable): // asked again below
 			case err != nil || s.behind(cur):
