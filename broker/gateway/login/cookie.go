@@ -2,8 +2,11 @@ package login
 
 import (
 	"crypto/subtle"
+	"encoding/hex"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,7 +22,7 @@ import (
 // section 4.1.3). __Host-Http- says besides that no script has set it, where the browser knows of that.
 const (
 	cookieName  = "__Host-Http-ic"
-	bindingName = "__Host-Http-ic-tx"
+	bindingName = "__Host-Http-ic-tx-" // and a part of its own
 )
 
 // Cookie returns the name of the session cookie of an origin.
@@ -39,34 +42,57 @@ func Forget(w http.ResponseWriter, o route.Origin) {
 	http.SetCookie(w, &http.Cookie{Name: Cookie(o), Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode})
 }
 
-// browser returns the value of the binding cookie, and sets it anew: the ten minutes count from the latest
-// login. It is Lax, since the provider's redirect comes from another site.
+// maxBindings is how many binding cookies a browser keeps: 2 KiB. Even tabs that are all restored at once, with nobody
+// logged in, are seldom more.
+const maxBindings = 32
+
+// browser returns the value of the browser's binding cookie, the newest, and sets it anew: the ten minutes count from the
+// latest login. Where none came it sets one under a name of its own, since a login that begins at the same moment does so
+// too, and neither may take the other's.
 func (h *Handler) browser(w http.ResponseWriter, r *http.Request) string {
-	value := newBrowser()
-	if held, ok := binding(r); ok {
-		value = held
+	held := bindings(r)
+	if len(held) == 0 {
+		held = []string{newBrowser()}
 	}
-	http.SetCookie(w, &http.Cookie{
-		Name: bindingName, Value: value, Path: "/", MaxAge: int(Life / time.Second), Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-	})
+	for _, oldest := range held[:max(0, len(held)-maxBindings)] {
+		http.SetCookie(w, bindingCookie(oldest, -1))
+	}
+	value := held[len(held)-1]
+	http.SetCookie(w, bindingCookie(value, int(Life/time.Second)))
 	return value
 }
 
-// binding returns the value of the one binding cookie, if it is one of ours in form.
-func binding(r *http.Request) (string, bool) {
-	found := r.CookiesNamed(bindingName)
-	if len(found) != 1 {
-		return "", false
-	}
-	_, ok := session.ParseID(found[0].Value) // the same form: 256 bits
-	return found[0].Value, ok
+// bindingCookie is Lax, since the provider's redirect comes from another site.
+func bindingCookie(value string, seconds int) *http.Cookie {
+	return &http.Cookie{Name: bindingFor(value), Value: value, Path: "/", MaxAge: seconds, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
 }
 
-// isOf reports whether the transaction was begun in the browser that r comes from.
-func (t transaction) isOf(r *http.Request) bool {
-	value, ok := binding(r)
-	got := digest(value)
-	return ok && subtle.ConstantTimeCompare(got[:], t.Browser[:]) == 1
+// bindingFor is the name of the cookie with that value. No cookie counts under another.
+func bindingFor(value string) string {
+	sum := digest(value)
+	return bindingName + hex.EncodeToString(sum[:4])
+}
+
+// bindings returns the values of the binding cookies that are ours in form, in the browser's order: the oldest first
+// (RFC 6265, section 5.4).
+func bindings(r *http.Request) (values []string) {
+	for _, c := range r.Cookies() {
+		if !strings.HasPrefix(c.Name, bindingName) || c.Name != bindingFor(c.Value) {
+			continue
+		}
+		if _, ok := session.ParseID(c.Value); ok { // the same form: 256 bits
+			values = append(values, c.Value)
+		}
+	}
+	return values
+}
+
+// isOf reports whether the login was begun in the browser that r comes from.
+func (p purpose) isOf(r *http.Request) bool {
+	return slices.ContainsFunc(bindings(r), func(value string) bool {
+		got := digest(value)
+		return subtle.ConstantTimeCompare(got[:], p.Browser[:]) == 1
+	})
 }
 
 // Starts bounds the logins that one address may begin: each costs an entry in the store, and a request to the

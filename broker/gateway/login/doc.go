@@ -11,8 +11,15 @@
 // was made for, by the digest of a cookie: an answer that comes with another browser's cookie is refused (RFC 9700,
 // sections 2.1.1 and 4.5.3), so nobody can be logged in as somebody else by a link. In its own browser it is taken out
 // once, also by an answer that is refused (section 4.2.4); in another it stays, so that who has got hold of an answer,
-// which is of no use without that cookie, spends nobody's login either. One cookie serves all tabs of a browser; each
-// tab has a transaction of its own, eight of them at most.
+// which is of no use without that cookie, spends nobody's login either. One cookie serves all tabs of a browser, as long as
+// one of them has got it before the next begins: tabs that are restored at once get one each. Each tab has a transaction of
+// its own, eight for a cookie at most. What a login is for ([purpose]) is kept longer, bound in the same way, so that a tab
+// that was overtaken is led to where it was to go.
+//
+// # What it takes the place of
+//
+// A login ends the session that the browser has. From a provider on another site it comes back without the Strict cookie that
+// names it, so a page of ours asks for the answer once more before it is looked at, and nothing is spent by the first time.
 //
 // # When the provider is away
 //

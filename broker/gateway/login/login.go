@@ -2,6 +2,7 @@ package login
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -92,7 +93,7 @@ func (h *Handler) begin(w http.ResponseWriter, r *http.Request) {
 	}
 	q := r.URL.Query()
 	back := ReturnTo(o, q.Get("return_to"), h.home())
-	to, err := h.start(w, r, transaction{Transaction: wanted(q), Origin: o.URL, ReturnTo: back}, q.Get("ui_locales"))
+	to, err := h.start(w, r, transaction{Transaction: wanted(q), purpose: purpose{Origin: o.URL, ReturnTo: back}}, q.Get("ui_locales"))
 	switch {
 	case err == nil:
 	case provider.Away(err) && q.Get("prompt") == "none":
@@ -134,14 +135,28 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request, t transaction, l
 		return "", err
 	}
 	t.Transaction, t.Browser = begun, digest(h.browser(w, r))
-	sealed, err := t.seal()
-	if err != nil {
-		return "", err
-	}
-	return to, h.Store.Put(r.Context(), t.Browser, key(string(t.State.Reveal())), sealed)
+	return to, h.put(r.Context(), t)
 }
 
-// end is where the provider sends the browser. Its transaction is over with it, whatever comes of it.
+// put keeps a transaction, and apart from it what it is for.
+func (h *Handler) put(ctx context.Context, t transaction) error {
+	state := string(t.State.Reveal())
+	sealed, err := seal(state, purposeKey(state), t.purpose)
+	if err != nil {
+		return err
+	}
+	if err := h.Store.Keep(ctx, purposeKey(state), sealed); err != nil {
+		return err
+	}
+	if sealed, err = t.seal(); err != nil {
+		return err
+	}
+	return h.Store.Put(ctx, t.Browser, key(state), sealed)
+}
+
+// end is where the provider sends the browser. Its transaction is over with it, whatever comes of it. From a provider on
+// another site it is asked for once more, from a page of ours: with the provider's redirect no Strict cookie comes, so
+// nobody would know of the session that this login takes the place of, nor the new one come with where it leads.
 func (h *Handler) end(w http.ResponseWriter, r *http.Request) {
 	o, ok := h.Origins.Of(r)
 	if !ok {
@@ -152,11 +167,14 @@ func (h *Handler) end(w http.ResponseWriter, r *http.Request) {
 		fault.WriteProblem(w, fault.New(fault.InvalidRequest, ReasonNavigation, "a login ends with a navigation"))
 		return
 	}
+	if h.needsHop(r) {
+		h.Pages.Again(w, r)
+		return
+	}
 	query := r.URL.Query()
 	t, err := h.take(r, o, query)
-	if fault.From(err).Reason == ReasonUnknown && h.alive(r, o) {
-		private(w.Header())
-		http.Redirect(w, r, h.home(), http.StatusSeeOther) // another tab was faster, or the button for back
+	if fault.From(err).Reason == ReasonUnknown {
+		h.late(w, r, o, query.Get("state"), err)
 		return
 	}
 	if err == nil {
@@ -164,12 +182,38 @@ func (h *Handler) end(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case err == nil, provider.Silent(err): // nobody is logged in, and that is an answer
-		h.lead(w, r, t.ReturnTo)
+		lead(w, r, t.ReturnTo)
 	case curable(err) && !t.Second && !framed(r):
 		h.second(w, r, t, err)
 	default:
 		h.refuse(w, r, err, t.ReturnTo)
 	}
+}
+
+// needsHop reports whether the request came without Strict cookies. A frame gets none from here either, and cannot show a page.
+func (h *Handler) needsHop(r *http.Request) bool {
+	return r.Header.Get("Sec-Fetch-Site") == "cross-site" && !framed(r) && !h.Lax
+}
+
+// late is for an answer whose transaction is over: another tab was faster, or it is the button for back, or the browser has
+// begun eight others since. Who is logged in is led to where this login was to lead.
+func (h *Handler) late(w http.ResponseWriter, r *http.Request, o route.Origin, state string, err error) {
+	to := h.purposeOf(r, o, state)
+	if !h.alive(r, o) {
+		h.refuse(w, r, err, to)
+		return
+	}
+	lead(w, r, cmp.Or(to, h.home()))
+}
+
+// purposeOf returns where a login leads that was begun in this browser, at this origin; empty where that is not known.
+func (h *Handler) purposeOf(r *http.Request, o route.Origin, state string) string {
+	var p purpose
+	sealed, err := h.Store.Look(r.Context(), purposeKey(state))
+	if err != nil || sealed == nil || open(state, purposeKey(state), sealed, &p) != nil || p.Origin != o.URL || !p.isOf(r) {
+		return ""
+	}
+	return p.ReturnTo
 }
 
 // take returns the transaction of an answer, if it is this browser's, and only then is it spent: who has seen an answer on
@@ -204,7 +248,7 @@ func opened(state string, sealed []byte) (transaction, error) {
 	if sealed == nil {
 		return transaction{}, unknown()
 	}
-	t, err := open(state, sealed)
+	t, err := openTransaction(state, sealed)
 	if err != nil {
 		return t, unknown().Because(err)
 	}
@@ -277,13 +321,8 @@ func (h *Handler) alive(r *http.Request, o route.Origin) bool {
 	return err == nil
 }
 
-// lead sends the browser on. One that came from a provider on another site would not send its new Strict cookie
-// along with a redirect; it does with what a page of ours leads to. A frame needs no hop, and cannot show one.
-func (h *Handler) lead(w http.ResponseWriter, r *http.Request, to string) {
-	if r.Header.Get("Sec-Fetch-Site") == "cross-site" && !framed(r) && !h.Lax {
-		h.Pages.Hop(w, r, to)
-		return
-	}
+// lead sends the browser on.
+func lead(w http.ResponseWriter, r *http.Request, to string) {
 	private(w.Header())
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
@@ -296,7 +335,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error, to s
 	e := fault.From(err)
 	h.log().WarnContext(r.Context(), "a login failed", "reason", e.Code(), "error", err)
 	if framed(r) && to != "" {
-		h.lead(w, r, to)
+		lead(w, r, to)
 		return
 	}
 	e.WriteHeaders(w.Header())

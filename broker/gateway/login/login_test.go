@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"html"
 	"io"
 	"log/slog"
 	"net/http"
@@ -142,7 +143,8 @@ func TestLogin(t *testing.T) {
 	}
 }
 
-// TestFromAnotherSite: the new Strict cookie would not come with a redirect, so a page of ours stands between.
+// TestFromAnotherSite: no Strict cookie comes with the redirect, neither that of the session before nor the new one with what
+// follows, so a page of ours stands between. It spends nothing.
 func TestFromAnotherSite(t *testing.T) {
 	w := newWorld(t)
 	for _, c := range []struct {
@@ -152,12 +154,94 @@ func TestFromAnotherSite(t *testing.T) {
 	}{{"document", false, http.StatusOK}, {"document", true, http.StatusSeeOther}, {"iframe", false, http.StatusSeeOther}} {
 		w.Lax = c.lax
 		b := w.browser(t)
-		back := b.Login(b.begin(t, "return_to=/orders"), "alice")
-		res := b.get("/bff/callback?"+back.Encode(), "Sec-Fetch-Site: cross-site", "Sec-Fetch-Dest: "+c.dest)
-		text, err := io.ReadAll(res.Body)
-		if err != nil || res.StatusCode != c.status || c.status == http.StatusOK && !strings.Contains(string(text), `content="0; url=/orders"`) {
-			t.Errorf("%+v: %d, %s", c, res.StatusCode, text)
+		back := "/bff/callback?" + b.Login(b.begin(t, "return_to=/orders"), "alice").Encode()
+		res := b.get(back, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Dest: "+c.dest)
+		if res.StatusCode != c.status || (b.Cookies["__Host-Http-ic"] == nil) != (c.status == http.StatusOK) {
+			t.Errorf("%+v: %d, %v", c, res.StatusCode, res.Header)
 		}
+		if c.status != http.StatusOK {
+			continue
+		}
+		if text, err := io.ReadAll(res.Body); err != nil || !strings.Contains(string(text), html.EscapeString(back)) {
+			t.Errorf("the page leads elsewhere: %s", text)
+		}
+		if res := b.get(back); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/orders" || b.Cookies["__Host-Http-ic"] == nil {
+			t.Errorf("from our page: %d, %v", res.StatusCode, res.Header)
+		}
+	}
+}
+
+// TestTabsAtOnce: logins that begin before any cookie of ours is there do not take each other's.
+func TestTabsAtOnce(t *testing.T) {
+	w := newWorld(t)
+	b, second := w.browser(t), w.browser(t)
+	first := b.begin(t, "return_to=/first")
+	other := second.begin(t, "return_to=/second")
+	for name, c := range second.Cookies { // as a browser has both
+		b.Cookies[name] = c
+	}
+	if len(b.Cookies) != 2 {
+		t.Fatalf("cookies: %v", b.Cookies)
+	}
+	for address, to := range map[string]string{first: "/first", other: "/second"} {
+		if res := b.get("/bff/callback?" + b.Login(address, "alice").Encode()); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != to {
+			t.Errorf("%s: %d to %q", to, res.StatusCode, res.Header.Get("Location"))
+		}
+	}
+	if b.begin(t, ""); len(b.Cookies) != 3 {
+		t.Errorf("the next login has a cookie of its own: %v", b.Cookies)
+	}
+}
+
+// TestBindingsAreBounded: of too many cookies the oldest go, and one under another's name never counts.
+func TestBindingsAreBounded(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser(t)
+	for range 40 {
+		other := w.browser(t)
+		other.begin(t, "")
+		for name, c := range other.Cookies {
+			b.Cookies[name] = c
+		}
+	}
+	if b.begin(t, ""); len(b.Cookies) != 32 {
+		t.Errorf("%d cookies", len(b.Cookies))
+	}
+	mallory, victim := w.browser(t), w.browser(t)
+	back := mallory.Login(mallory.begin(t, ""), "bob")
+	for name, c := range mallory.Cookies {
+		for _, other := range []string{"__Host-Http-ic-tx", "__Host-Http-ic-tx-", "__Host-Http-ic-tx-00000000", strings.ToLower(name)} {
+			victim.Cookies[other] = &http.Cookie{Name: other, Value: c.Value}
+		}
+	}
+	if res := victim.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusBadRequest || victim.Cookies["__Host-Http-ic"] != nil {
+		t.Errorf("%d", res.StatusCode)
+	}
+}
+
+// TestLate: who comes too late is led to where the login was to lead, or gets a login that leads there.
+func TestLate(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser(t)
+	oldest := b.begin(t, "return_to=/deep?x=1")
+	for range 8 {
+		b.begin(t, "")
+	}
+	late := "/bff/callback?" + b.Login(oldest, "alice").Encode()
+	res := b.get(late)
+	text, err := io.ReadAll(res.Body)
+	must(t, err)
+	if res.StatusCode != http.StatusBadRequest || !strings.Contains(string(text), `href="/bff/login?return_to=%2Fdeep%3Fx%3D1"`) {
+		t.Errorf("nobody is logged in: %d %s", res.StatusCode, text)
+	}
+	b.logIn(t, "")
+	if res := b.get(late); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/deep?x=1" {
+		t.Errorf("another tab was faster: %d to %q", res.StatusCode, res.Header.Get("Location"))
+	}
+	other := w.browser(t)
+	other.logIn(t, "")
+	if res := other.get(late); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/" {
+		t.Errorf("another browser: %d to %q", res.StatusCode, res.Header.Get("Location"))
 	}
 }
 
@@ -219,7 +303,7 @@ func callbackTwice(t *testing.T, w *world) {
 	if res := b.get("/bff/callback?" + back); res.StatusCode != http.StatusSeeOther {
 		t.Fatalf("first: %d", res.StatusCode)
 	}
-	if res := b.get("/bff/callback?" + back); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/" {
+	if res := b.get("/bff/callback?" + back); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/orders" {
 		t.Errorf("again, logged in: %d to %q", res.StatusCode, res.Header.Get("Location"))
 	}
 	delete(b.Cookies, "__Host-Http-ic")
@@ -284,14 +368,17 @@ func nowhereElse(t *testing.T, w *world) {
 func cookieAttributes(t *testing.T, w *world) {
 	b := w.browser(t)
 	b.logIn(t, "")
-	for name, site := range map[string]http.SameSite{"__Host-Http-ic": http.SameSiteStrictMode, "__Host-Http-ic-tx": http.SameSiteLaxMode} {
-		c := b.Cookies[name]
-		if c == nil || !c.Secure || !c.HttpOnly || c.Path != "/" || c.Domain != "" || c.SameSite != site {
+	if len(b.Cookies) != 2 {
+		t.Errorf("%v", b.Cookies)
+	}
+	for name, c := range b.Cookies {
+		site, life := http.SameSiteLaxMode, 600
+		if name == "__Host-Http-ic" {
+			site, life = http.SameSiteStrictMode, 0
+		}
+		if !strings.HasPrefix(name, "__Host-Http-ic") || !c.Secure || !c.HttpOnly || c.Path != "/" || c.Domain != "" || c.SameSite != site || c.MaxAge != life {
 			t.Errorf("%s: %+v", name, c)
 		}
-	}
-	if c := b.Cookies["__Host-Http-ic-tx"]; c.MaxAge != 600 {
-		t.Errorf("the binding cookie lives for %d s", c.MaxAge)
 	}
 }
 

@@ -17,9 +17,9 @@ import (
 const (
 	// Life is how long a user may take at the provider.
 	Life = 10 * time.Minute
-	// perBrowser is how many logins one browser may have under way; the oldest goes.
+	// perBrowser is how many logins one browser cookie may have under way; the oldest goes.
 	perBrowser = 8
-	// inMemory bounds what one process keeps.
+	// inMemory bounds what one process keeps: of each login two things.
 	inMemory = 100_000
 )
 
@@ -27,7 +27,9 @@ const (
 type Store interface {
 	// Put keeps a transaction for [Life]. Of those of one browser the latest eight are kept.
 	Put(ctx context.Context, browser [32]byte, key string, sealed []byte) error
-	// Look returns a transaction and leaves it; nil means that there is none.
+	// Keep keeps something else for [Life], and counts it to no browser.
+	Keep(ctx context.Context, key string, sealed []byte) error
+	// Look returns what is kept and leaves it; nil means that there is none.
 	Look(ctx context.Context, key string) ([]byte, error)
 	// Take returns a transaction and forgets it, so that it is used once; nil means that there is none.
 	Take(ctx context.Context, key string) ([]byte, error)
@@ -61,15 +63,29 @@ func NewMemory(now func() time.Time) *Memory {
 func (m *Memory) Put(_ context.Context, browser [32]byte, key string, sealed []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.sweep()
-	if len(m.entries) >= inMemory {
-		return session.Unavailable(fault.New(fault.Unavailable, "LOGINS", "too many logins are under way"))
+	if err := m.keep(key, entry{sealed, browser, m.now().Add(Life)}); err != nil {
+		return err
 	}
-	m.entries[key] = entry{sealed, browser, m.now().Add(Life)}
 	m.of[browser] = append(m.of[browser], key)
 	for len(m.of[browser]) > perBrowser {
 		m.forget(m.of[browser][0])
 	}
+	return nil
+}
+
+// Keep implements [Store].
+func (m *Memory) Keep(_ context.Context, key string, sealed []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.keep(key, entry{sealed: sealed, end: m.now().Add(Life)})
+}
+
+func (m *Memory) keep(key string, e entry) error {
+	m.sweep()
+	if len(m.entries) >= inMemory {
+		return session.Unavailable(fault.New(fault.Unavailable, "LOGINS", "too many logins are under way"))
+	}
+	m.entries[key] = e
 	return nil
 }
 
@@ -155,6 +171,15 @@ func (s *Shared) Put(ctx context.Context, browser [32]byte, key string, sealed [
 		if _, err := s.kv.Do(ctx, s.kv.B().Del().Key(prefix+key).Build()); err != nil {
 			return session.Unavailable(err)
 		}
+	}
+	return nil
+}
+
+// Keep implements [Store].
+func (s *Shared) Keep(ctx context.Context, key string, sealed []byte) error {
+	_, err := s.kv.Do(ctx, s.kv.B().Set().Key(prefix+key).Value(string(sealed)).ExSeconds(int64(Life/time.Second)).Build())
+	if err != nil {
+		return session.Unavailable(err)
 	}
 	return nil
 }

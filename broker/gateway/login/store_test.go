@@ -44,6 +44,7 @@ func checkStore(t *testing.T, s login.Store) {
 		return string(got)
 	}
 	must(t, s.Put(t.Context(), other, "others", []byte("others")))
+	must(t, s.Keep(t.Context(), "kept", []byte("kept")))
 	for i := range 12 {
 		key := fmt.Sprintf("mine-%d", i)
 		must(t, s.Put(t.Context(), mine, key, []byte(key)))
@@ -63,6 +64,9 @@ func checkStore(t *testing.T, s login.Store) {
 			t.Errorf("%s: taken twice", key)
 		}
 	}
+	if got, err := s.Look(t.Context(), "kept"); string(got) != "kept" || err != nil {
+		t.Errorf("what is counted to no browser: %q, %v", got, err)
+	}
 	if got := take("others"); got != "others" {
 		t.Errorf("another browser's: %q", got)
 	}
@@ -72,9 +76,12 @@ func TestMemoryForgets(t *testing.T) {
 	now := time.Now()
 	s := login.NewMemory(func() time.Time { return now })
 	must(t, s.Put(t.Context(), [32]byte{}, "key", []byte("value")))
+	must(t, s.Keep(t.Context(), "kept", []byte("value")))
 	now = now.Add(login.Life)
-	if got, err := s.Look(t.Context(), "key"); got != nil || err != nil {
-		t.Errorf("seen: %q, %v", got, err)
+	for _, key := range []string{"key", "kept"} {
+		if got, err := s.Look(t.Context(), key); got != nil || err != nil {
+			t.Errorf("seen: %q, %v", got, err)
+		}
 	}
 	if got, err := s.Take(t.Context(), "key"); got != nil || err != nil {
 		t.Errorf("%q, %v", got, err)

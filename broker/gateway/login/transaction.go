@@ -18,12 +18,18 @@ import (
 // transaction is what is kept of a login between the browser's two visits.
 type transaction struct {
 	provider.Transaction
+	purpose
+	// Second is set where the login was begun once more by us: that is done once.
+	Second bool
+}
+
+// purpose is what a login is for. It is kept for as long as a login may take, also when its transaction is over: who comes
+// late, or twice, is still led there.
+type purpose struct {
 	// Browser is the digest of the cookie of the browser that it is for.
 	Browser [sha256.Size]byte
 	// Origin is where it began, and ReturnTo where it leads.
 	Origin, ReturnTo string
-	// Second is set where the login was begun once more by us: that is done once.
-	Second bool
 }
 
 // kept is a transaction on its way into the store and back.
@@ -33,16 +39,18 @@ type kept struct {
 	ACR                    []string
 	MaxAge                 time.Duration
 	Started                time.Time
-	Browser                []byte
-	Origin, ReturnTo       string
+	Purpose                purpose
 	Second                 bool `json:",omitempty"`
 }
 
 var errSealed = errors.New("login: a transaction that was not sealed for this state")
 
-// key is the name of a transaction in the store.
-func key(state string) string {
-	sum := sha256.Sum256([]byte("intercom login\x00" + state))
+// key is the name of a transaction in the store, and purposeKey that of its purpose.
+func key(state string) string        { return nameOf("intercom login", state) }
+func purposeKey(state string) string { return nameOf("intercom login purpose", state) }
+
+func nameOf(what, state string) string {
+	sum := sha256.Sum256([]byte(what + "\x00" + state))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
@@ -59,43 +67,51 @@ func sealer(state string) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// seal writes t for the store. The key is used once, for one transaction.
-func (t transaction) seal() ([]byte, error) {
-	state := string(t.State.Reveal())
+// seal writes v for the store, where it stands under name. The key is used twice, for a transaction and its purpose.
+func seal(state, name string, v any) ([]byte, error) {
 	aead, err := sealer(state)
 	if err != nil {
 		return nil, err
 	}
-	plain, err := json.Marshal(kept{
-		State: state, Nonce: string(t.Nonce.Reveal()), Verifier: string(t.Verifier.Reveal()), RedirectURI: t.RedirectURI, Prompt: t.Prompt,
-		ACR: t.ACR, MaxAge: t.MaxAge, Started: t.Started, Browser: t.Browser[:], Origin: t.Origin, ReturnTo: t.ReturnTo, Second: t.Second,
-	})
+	plain, err := json.Marshal(v)
 	if err != nil {
 		return nil, err
 	}
-	return aead.Seal(nil, nil, plain, []byte(key(state))), nil
+	return aead.Seal(nil, nil, plain, []byte(name)), nil
 }
 
-// open reads what seal wrote for that state.
-func open(state string, sealed []byte) (t transaction, err error) {
+// open reads what seal wrote for that state and name.
+func open(state, name string, sealed []byte, v any) error {
 	aead, err := sealer(state)
 	if err != nil {
-		return t, err
+		return err
 	}
-	plain, err := aead.Open(nil, nil, sealed, []byte(key(state)))
-	if err != nil {
-		return t, errSealed
+	plain, err := aead.Open(nil, nil, sealed, []byte(name))
+	if err != nil || json.Unmarshal(plain, v) != nil {
+		return errSealed
 	}
+	return nil
+}
+
+// seal writes t for the store.
+func (t transaction) seal() ([]byte, error) {
+	state := string(t.State.Reveal())
+	return seal(state, key(state), kept{
+		State: state, Nonce: string(t.Nonce.Reveal()), Verifier: string(t.Verifier.Reveal()), RedirectURI: t.RedirectURI, Prompt: t.Prompt,
+		ACR: t.ACR, MaxAge: t.MaxAge, Started: t.Started, Purpose: t.purpose, Second: t.Second,
+	})
+}
+
+// openTransaction reads what [transaction.seal] wrote for that state.
+func openTransaction(state string, sealed []byte) (transaction, error) {
 	var k kept
-	if err := json.Unmarshal(plain, &k); err != nil || len(k.Browser) != len(t.Browser) {
-		return t, errSealed
+	if err := open(state, key(state), sealed, &k); err != nil {
+		return transaction{}, err
 	}
-	t.Transaction = provider.Transaction{
+	return transaction{provider.Transaction{
 		State: secret.FromString(k.State), Nonce: secret.FromString(k.Nonce), Verifier: secret.FromString(k.Verifier),
 		RedirectURI: k.RedirectURI, Prompt: k.Prompt, ACR: k.ACR, MaxAge: k.MaxAge, Started: k.Started,
-	}
-	t.Browser, t.Origin, t.ReturnTo, t.Second = [sha256.Size]byte(k.Browser), k.Origin, k.ReturnTo, k.Second
-	return t, nil
+	}, k.Purpose, k.Second}, nil
 }
 
 // newBrowser returns the value of a new binding cookie.

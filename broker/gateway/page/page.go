@@ -1,6 +1,6 @@
-// Package page writes the few pages that the gateway has of its own: the hop after a login, what went wrong,
+// Package page writes the few pages that the gateway has of its own: the hop to what another site led to, what went wrong,
 // and the end of a session. They speak German and English, load nothing, and may not be framed (RFC 9700, section 4.16).
-// None holds a script but those two that lead on, whose script is a line of ours.
+// None holds a script but the one that asks once more, whose script is a line of ours.
 //
 // An operator's theme is a folder: its style.css is put into every page, and a template of the same name as one
 // of ours takes its place. What cannot be read or parsed ends the start.
@@ -49,7 +49,7 @@ func New(theme fs.FS) (*Pages, error) {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
 	p := &Pages{policy: "default-src 'none'; img-src 'self' data:; style-src " + hashOf(style) + "; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"}
-	p.scripted = p.policy + "; script-src " + hashOf([]byte(hopScript)) + " " + hashOf([]byte(againScript))
+	p.scripted = p.policy + "; script-src " + hashOf([]byte(againScript))
 	// The hash is that of the style as it stands in the page, so nothing may be put around it or changed in it.
 	p.templates, err = t.New("style").Parse("<style>" + string(style) + "</style>")
 	return p, err
@@ -87,25 +87,16 @@ func themed(t *template.Template, theme fs.FS, style []byte) ([]byte, error) {
 	return style, nil
 }
 
-// hopScript goes where the page leads, with the part behind # that a browser carries through redirects (RFC 9110, section
-// 10.2.2) and tells nobody, where no other is asked for.
-const hopScript = `const to=new URL(document.currentScript.dataset.to,location);to.hash||=location.hash;location.replace(to)`
-
-// Hop leads on by a click or by itself, without scripts too. A browser that came from another site sends no Strict cookie
-// with the request that it is redirected to, but does with the one that a page of ours makes.
-func (p *Pages) Hop(w http.ResponseWriter, r *http.Request, to string) {
-	p.write(w, r, http.StatusOK, "hop.html", map[string]any{"To": to, "SignedIn": true, "Script": template.JS(hopScript)})
-}
-
 // againScript goes to the address where it stands, with the part behind # that a browser tells nobody. The page takes
 // another address before: to the same one a browser would only scroll. To load it anew is no way either, since that is
 // still the other site's wish.
 const againScript = `const to=location.href;history.replaceState(null,"","?"+Math.random());location.replace(to)`
 
-// Again leads to the very page that was asked for, as Hop does. It says nothing of a login, since nobody knows of one
-// yet. Without scripts it leads there too, but for the part behind #.
+// Again leads to the very page that was asked for, by itself or by a click. A browser that came from another site sends no
+// Strict cookie with what it was led to, but does with the request that a page of ours makes. It says nothing of a login,
+// since nobody knows of one yet. Without scripts it leads there too, but for the part behind #.
 func (p *Pages) Again(w http.ResponseWriter, r *http.Request) {
-	p.write(w, r, http.StatusOK, "hop.html", map[string]any{"To": r.URL.RequestURI(), "SignedIn": false, "Script": template.JS(againScript)})
+	p.write(w, r, http.StatusOK, "hop.html", map[string]any{"To": r.URL.RequestURI(), "Script": template.JS(againScript)})
 }
 
 // Problem says what went wrong, with a way back. code is for who is asked for help.

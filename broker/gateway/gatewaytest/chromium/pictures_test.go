@@ -74,7 +74,6 @@ func TestPagesAreReadable(t *testing.T) {
 	pages, err := page.New(nil)
 	must(t, err)
 	all := map[string]func(http.ResponseWriter, *http.Request){
-		"hop":   func(w http.ResponseWriter, r *http.Request) { pages.Hop(w, r, "/orders") },
 		"again": pages.Again,
 		"other": func(w http.ResponseWriter, r *http.Request) {
 			pages.Problem(w, r, http.StatusBadRequest, "login_other_browser", "/bff/login")
