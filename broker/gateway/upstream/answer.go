@@ -3,6 +3,7 @@ package upstream
 import (
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -11,6 +12,7 @@ func (c *call) clean(res *http.Response) {
 	h := res.Header
 	cookies := settable(h["Set-Cookie"], c.pass.SetCookies)
 	scrub(h)
+	challenge(res, c.Service.Name)
 	if len(cookies) > 0 {
 		h["Set-Cookie"] = cookies
 	}
@@ -20,6 +22,35 @@ func (c *call) clean(res *http.Response) {
 	if at := h["Location"]; len(at) == 1 {
 		h["Location"] = []string{locate(at[0], c.Service)}
 	}
+}
+
+// challenge removes the challenges for which a browser opens a dialog. It would be for the password of something that the
+// person has never heard of, in the name of our origin, and what is typed there is not passed on; a script that has called
+// waits for it meanwhile. A 401 must say something (RFC 9110, section 11.6.1), and of a scheme that it does not know a
+// browser makes nothing: so it is which service has refused.
+func challenge(res *http.Response, service string) {
+	all := res.Header["Www-Authenticate"]
+	if len(all) == 0 {
+		return
+	}
+	kept := slices.DeleteFunc(all, opensDialog)
+	if len(kept) == 0 {
+		kept = []string{`Intercom service="` + service + `"`}
+	}
+	res.Header["Www-Authenticate"] = kept
+}
+
+// opensDialog reports whether a challenge, or one of a list of them, may open one, or says nothing. It looks at words, wherever they stand:
+// browsers do not agree where a list is cut.
+func opensDialog(challenges string) bool {
+	words := strings.FieldsFunc(challenges, func(r rune) bool { return r <= ' ' || strings.ContainsRune(`,;="`, r) })
+	return len(words) == 0 || slices.ContainsFunc(words, func(word string) bool {
+		switch strings.ToLower(word) {
+		case "basic", "digest", "ntlm", "negotiate", "kerberos":
+			return true
+		}
+		return false
+	})
 }
 
 // scrub removes the fields that no service sets at the browser.

@@ -3,6 +3,7 @@ package upstream
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -58,6 +59,30 @@ func TestLocate(t *testing.T) {
 	} {
 		if got := locate(c.from, at(t, c.targets, c.strip)); got != c.to {
 			t.Errorf("%s by way of %s %s: %q, want %q", c.from, c.targets, c.strip, got, c.to)
+		}
+	}
+}
+
+// TestNoDialogs: what browsers open a dialog for does not get to one, however it is written.
+func TestNoDialogs(t *testing.T) {
+	const ours = `Intercom service="crm"`
+	for _, c := range []struct{ from, to []string }{
+		{nil, nil},
+		{[]string{"Bearer"}, []string{"Bearer"}},
+		{[]string{`DPoP error="use_dpop_nonce"`, "Bearer"}, []string{`DPoP error="use_dpop_nonce"`, "Bearer"}},
+		{[]string{`Basic realm="x"`}, []string{ours}},
+		{[]string{`BASIC realm=x`, "Digest nonce=1", "negotiate", "Negotiate abc==", "NTLM", "nTlM TlRM"}, []string{ours}},
+		{[]string{`Bearer realm="x"`, `Basic realm="x"`}, []string{`Bearer realm="x"`}},
+		{[]string{`Bearer realm="x", Basic realm="y"`}, []string{ours}},
+		{[]string{`Bearer realm="x",Basic`, ",,basic", "\tBasic\trealm=y", "Bearer;Basic", ""}, []string{ours}},
+		{[]string{`Bearer realm="basics, and more"`}, []string{`Bearer realm="basics, and more"`}},
+	} {
+		res := &http.Response{Header: http.Header{}}
+		if c.from != nil {
+			res.Header["Www-Authenticate"] = slices.Clone(c.from)
+		}
+		if challenge(res, "crm"); !slices.Equal(res.Header["Www-Authenticate"], c.to) {
+			t.Errorf("%q: %q, want %q", c.from, res.Header["Www-Authenticate"], c.to)
 		}
 	}
 }

@@ -31,7 +31,10 @@ func newService(t *testing.T) *service {
 	mux.HandleFunc("GET /deep/{page}", html("<!doctype html><meta charset=utf-8><title>deep</title><h1 id=deep>A deep page</h1>"))
 	mux.HandleFunc("GET /strong/page", html("<!doctype html><meta charset=utf-8><title>strong</title><h1>A better page</h1>"))
 	mux.HandleFunc("GET /quiet", html(quietPage))
-	mux.HandleFunc("GET /deep/unauthorized", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	mux.HandleFunc("GET /deep/unauthorized", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("WWW-Authenticate", `Basic realm="deep"`) // for which Chromium would ask the person, and the page would wait
+		w.WriteHeader(http.StatusUnauthorized)
+	})
 	ordered := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ordered") }
 	mux.HandleFunc("POST /orders", ordered)
 	mux.HandleFunc("POST /deep/orders", ordered)
