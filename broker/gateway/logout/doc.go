@@ -7,6 +7,9 @@
 //	POST /backchannel-logout    the provider says so (OpenID Connect Back-Channel Logout 1.0)
 //	GET  /frontchannel-logout   a frame of the provider's says so (Front-Channel Logout 1.0), where that is on
 //
+// From another site no Strict cookie comes, which is not to say that nobody is logged in: the browser is asked once more, by
+// a page of ours. What does not prove that the user wants it asks the user.
+//
 // # The order of a logout
 //
 // First the session ends here, on all gateways; then the browser is sent to the provider's end_session endpoint,

@@ -124,7 +124,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request, o route.Origin) {
 	switch {
 	case !held && foreign(r) && navigates(r):
 		private(w.Header())
-		http.Redirect(w, r, h.prefix()+"/logout", http.StatusSeeOther)
+		http.Redirect(w, r, h.address(r, url.Values{}), http.StatusSeeOther)
 		return
 	case !held:
 		h.done(w, r, o, session.Ended{})
@@ -134,11 +134,14 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request, o route.Origin) {
 	if token == "" {
 		token = r.PostFormValue("csrf_token")
 	}
-	if err := h.CheckCSRF(r, o, id, token); err != nil {
+	switch err := h.CheckCSRF(r, o, id, token); {
+	case err == nil:
+		h.end(w, r, o, id)
+	case navigates(r): // whoever has made the browser send that: the user knows what he wants
+		h.question(w, r, id)
+	default:
 		fault.WriteProblem(w, err)
-		return
 	}
-	h.end(w, r, o, id)
 }
 
 // link is the logout of an address. Any site can lead a browser to one, so the address names the session; else the user
@@ -155,7 +158,7 @@ func (h *Handler) link(w http.ResponseWriter, r *http.Request, o route.Origin) {
 	case !held:
 		h.done(w, r, o, session.Ended{})
 	case r.URL.Query().Get("sid") != h.PublicName(id):
-		h.Pages.SignOut(w, r, h.prefix()+"/logout?"+url.Values{"sid": {h.PublicName(id)}}.Encode(), h.home())
+		h.question(w, r, id)
 	default:
 		h.end(w, r, o, id)
 	}
@@ -172,6 +175,31 @@ func navigates(r *http.Request) bool {
 		return mode == "navigate"
 	}
 	return r.Method == http.MethodGet || strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
+// question asks the user, on a page that no other site can frame or read.
+func (h *Handler) question(w http.ResponseWriter, r *http.Request, id session.ID) {
+	h.Pages.SignOut(w, r, h.address(r, url.Values{"sid": {h.PublicName(id)}}), h.home(), r.URL.Query().Has("sid"))
+}
+
+// address is the link that does what r asks for, with what q says besides.
+func (h *Handler) address(r *http.Request, q url.Values) string {
+	if to := r.FormValue("return_to"); to != "" {
+		q.Set("return_to", to)
+	}
+	u := url.URL{Path: h.prefix() + "/logout", RawQuery: q.Encode()}
+	return u.String()
+}
+
+// fail says what went wrong, to a person on a page. The cookie stays, so that he may try again.
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if !navigates(r) {
+		fault.WriteProblem(w, err)
+		return
+	}
+	e := fault.From(err)
+	e.WriteHeaders(w.Header())
+	h.Pages.Problem(w, r, e.HTTPStatus(), strings.ToLower(e.Code()), h.prefix()+"/logout?"+r.URL.RawQuery)
 }
 
 // unasked refuses what nobody asked for who is at the browser: an address that is loaded ahead, looked at (HEAD), fetched, or put
@@ -194,7 +222,7 @@ func (h *Handler) end(w http.ResponseWriter, r *http.Request, o route.Origin, id
 	switch {
 	case err == nil:
 		if err := h.Sessions.End(r.Context(), s, session.ReasonLogout); err != nil {
-			fault.WriteProblem(w, err) // the cookie stays: the user may try again
+			h.fail(w, r, err)
 			return
 		}
 		gone = session.EndOf(s, session.ReasonLogout, h.now())
@@ -202,7 +230,7 @@ func (h *Handler) end(w http.ResponseWriter, r *http.Request, o route.Origin, id
 	case over && gone.Reason == session.ReasonLogout:
 		gone.Hint = secret.Value{} // its user was led to the provider once; an old cookie is not to read the ID token
 	case !over && fault.KindOf(err) != fault.Unauthenticated:
-		fault.WriteProblem(w, err)
+		h.fail(w, r, err)
 		return
 	}
 	h.Forget(w, o)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -91,7 +92,10 @@ func (w *world) tab(t *testing.T) *tab {
 	return b
 }
 
-var navigate, script = providertest.Navigate(), providertest.Fetch("https://icom.test")
+var (
+	navigate, script = providertest.Navigate(), providertest.Fetch("https://icom.test")
+	elsewhere        = append(navigate, "Sec-Fetch-Site: cross-site")
+)
 
 func (b *tab) id(t *testing.T) session.ID {
 	t.Helper()
@@ -251,7 +255,7 @@ func forcedLogout(t *testing.T) {
 	b := w.tab(t)
 	id := b.id(t)
 	for name, res := range map[string]*http.Response{
-		"a link":             b.Do("GET", "/bff/logout", "", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Sec-Fetch-Site: cross-site"),
+		"a link":             b.Do("GET", "/bff/logout", "", elsewhere...),
 		"a guess":            b.Do("GET", "/bff/logout?sid=x", "", navigate...),
 		"a form":             b.Do("POST", "/bff/logout", "a=b", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Sec-Fetch-Site: same-site", "Origin: https://evil.icom.test"),
 		"our form, no token": b.Do("POST", "/bff/logout", "a=b", append(navigate, "Origin: https://icom.test")...),
@@ -274,6 +278,42 @@ func forcedLogout(t *testing.T) {
 	if res := b.Do("GET", "/bff/logout", "", navigate...); res.StatusCode != http.StatusOK {
 		t.Errorf("who is logged out already: %d", res.StatusCode)
 	}
+}
+
+// TestPeopleAreAsked: that no Strict cookie comes from another site does not mean that nobody is logged in; nor is a person shown what
+// is for scripts.
+func TestPeopleAreAsked(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.tab(t)
+	id := b.id(t)
+	link := "/bff/logout?sid=" + w.PublicName(id)
+	kept := b.Cookies
+	b.Cookies = map[string]*http.Cookie{}
+	if text := read(t, b.Do("GET", link, "", elsewhere...)); !strings.Contains(text, link) || strings.Contains(text, "signed out") {
+		t.Errorf("a link: %s", text)
+	}
+	form := b.Do("POST", "/bff/logout", "return_to=/bye", elsewhere...)
+	if to := form.Header.Get("Location"); form.StatusCode != http.StatusSeeOther || to != "/bff/logout?return_to=%2Fbye" {
+		t.Errorf("a form: %d to %q", form.StatusCode, to)
+	}
+	b.Cookies = kept
+	text := read(t, b.Do("GET", form.Header.Get("Location"), "", navigate...))
+	if again := strings.ReplaceAll(link+"&", "?", "?return_to=%2Fbye&"); !strings.Contains(text, strings.TrimSuffix(html.EscapeString(again), "&amp;")) || strings.Contains(text, "earlier") {
+		t.Errorf("the question: %s", text)
+	}
+	if text := read(t, b.Do("POST", "/bff/logout", "csrf_token=stale", append(navigate, "Origin: https://icom.test")...)); !strings.Contains(text, "Do you want to sign out?") {
+		t.Errorf("a stale form: %s", text)
+	}
+	if !w.alive(t, id) {
+		t.Error("nobody has said yes")
+	}
+}
+
+func read(t *testing.T, res *http.Response) string {
+	t.Helper()
+	text, err := io.ReadAll(res.Body)
+	must(t, err)
+	return string(text)
 }
 
 // unasked are the requests that nobody makes who wants to be logged out.

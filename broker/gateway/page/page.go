@@ -131,9 +131,10 @@ func (p *Pages) LoggedOut(w http.ResponseWriter, r *http.Request, back string, a
 	p.write(w, r, http.StatusOK, "loggedout.html", map[string]any{"Back": back, "Alive": alive})
 }
 
-// SignOut asks, where a link says to sign out that is not this session's: any site can lead a browser to one.
-func (p *Pages) SignOut(w http.ResponseWriter, r *http.Request, out, back string) {
-	p.write(w, r, http.StatusForbidden, "signout.html", map[string]any{"Out": out, "Back": back})
+// SignOut asks, where a link or a form says to sign out that is not this session's: any site can lead a browser to one.
+// earlier says that it names another session.
+func (p *Pages) SignOut(w http.ResponseWriter, r *http.Request, out, back string, earlier bool) {
+	p.write(w, r, http.StatusForbidden, "signout.html", map[string]any{"Out": out, "Back": back, "Earlier": earlier})
 }
 
 func (p *Pages) write(w http.ResponseWriter, r *http.Request, status int, name string, data map[string]any) {

@@ -69,3 +69,22 @@ func TestOvertakenTab(t *testing.T) {
 	slow.credentials("alice")
 	slow.until("the slow one's page", `location.pathname == '/deep/slow' && document.title == 'deep'`)
 }
+
+// TestLogoutLinkElsewhere: a link on another site is followed without the Strict cookie, and that does not mean that nobody
+// is logged in.
+func TestLogoutLinkElsewhere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	alice := w.person(t)
+	alice.login("alice")
+	var link string
+	alice.js(`intercom.session().then(s => s.logout_url)`, &link)
+	alice.open(w.pages.put(mail, "/", `<a id="bare" href="`+w.Origin()+`/bff/logout">out</a> <a id="link" href="`+link+`">out</a>`))
+	alice.click("#bare")
+	alice.until("the question", `document.title == 'Sign out?'`)
+	alice.open(w.pages.origin(mail) + "/")
+	alice.click("#link")
+	alice.is("nobody")
+	alice.click("#login")
+	alice.see("#password") // the provider was told too
+}

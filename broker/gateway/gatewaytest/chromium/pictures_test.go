@@ -96,7 +96,9 @@ func TestPagesAreReadable(t *testing.T) {
 		"bad": func(w http.ResponseWriter, r *http.Request) {
 			pages.Refused(w, r, http.StatusBadRequest, "request_refused")
 		},
-		"signout":  func(w http.ResponseWriter, r *http.Request) { pages.SignOut(w, r, "/bff/logout?sid=x", "/") },
+		"signout": func(w http.ResponseWriter, r *http.Request) {
+			pages.SignOut(w, r, "/bff/logout?sid=x", "/", true)
+		},
 		"out":      func(w http.ResponseWriter, r *http.Request) { pages.LoggedOut(w, r, "/", false) },
 		"out-here": func(w http.ResponseWriter, r *http.Request) { pages.LoggedOut(w, r, "/", true) },
 	}
