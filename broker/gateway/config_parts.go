@@ -18,6 +18,7 @@ type Origin struct {
 	CORS     []string `yaml:"cors" doc:"The other origins whose pages may call with the user's session."`
 	Frames   []string `yaml:"frames" doc:"The origins whose pages may frame the silent login."`
 	ReturnTo []string `yaml:"return_to" doc:"The other origins that a login or a logout may lead back to."`
+	Home     string   `yaml:"home" doc:"Where a browser goes that names no place, as after a logout: a path, or a URL at one of return_to; / when absent."`
 	Tokens   []string `yaml:"tokens" doc:"Audiences whose tokens pages of this origin and of cors may hold themselves, at GET /bff/token; none when absent, which is best: what a script can read, a script that should not be there can read too."`
 }
 

@@ -68,6 +68,8 @@ func testRefusals(t *testing.T) {
 		"plain http":            {"origins", `origins: [ { url: "http://icom.test" } ]`, `plain http is for localhost only`},
 		"a frame anywhere":      {"origins", `origins: [ { url: "https://icom.test", frames: ["*"] } ]`, `:3:49: `},
 		"a return anywhere":     {"origins", `origins: [ { url: "https://icom.test", return_to: ["https://a.test:443"] } ]`, `browsers write this origin as https://a.test`},
+		"a home elsewhere":      {"origins", `origins: [ { url: "https://icom.test", return_to: ["https://a.test"], home: "https://b.test/" } ]`, `origins: home: want a path, or a URL at one of return_to`},
+		"a home that is none":   {"origins", `origins: [ { url: "https://icom.test", home: portal } ]`, `origins: home: want a path`},
 		"one origin twice":      {"origins", `origins: [ { url: "https://icom.test" }, { url: "https://icom.test" } ]`, `stands here twice`},
 		"no origin":             {"origins", `origins: []`, `:3:10: origins: want at least one`},
 		"an issuer, no scheme":  {"provider", `provider: { issuer: sso.test, client_id: icom }`, `:4:21: provider.issuer: want an https URL`},

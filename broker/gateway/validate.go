@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/intercom-broker/intercom/broker/gateway/login"
 	"github.com/intercom-broker/intercom/broker/gateway/route"
 	"github.com/intercom-broker/intercom/broker/hygiene"
 )
@@ -70,7 +71,8 @@ func (c *Config) checkListen(e *errs) {
 func (c *Config) checkOrigins(e *errs) {
 	e.want(len(c.Origins) > 0, "origins: want at least one")
 	seen := map[string]bool{}
-	for _, o := range c.Origins {
+	for _, o := range c.origins() {
+		e.want(o.Home == "" || login.ReturnTo(o, o.Home, "") == o.Home, "origins: home: want a path, or a URL at one of return_to, got %q", o.Home)
 		e.want(!seen[o.URL], "origins: %s stands here twice", o.URL)
 		seen[o.URL] = true
 		e.want(len(o.Tokens) == 0 || !c.Provider.DPoP, "origins: tokens: a page has not the key that provider.dpop binds tokens to")
@@ -124,7 +126,7 @@ func (s Sessions) isLax() bool         { return s.SameSite == "lax" }
 // origins are the configured ones as the packages below want them.
 func (c *Config) origins() (out route.Origins) {
 	for _, o := range c.Origins {
-		out = append(out, route.Origin{URL: o.URL, CORS: o.CORS, Frames: o.Frames, ReturnTo: o.ReturnTo, Tokens: o.Tokens})
+		out = append(out, route.Origin{URL: o.URL, CORS: o.CORS, Frames: o.Frames, ReturnTo: o.ReturnTo, Home: o.Home, Tokens: o.Tokens})
 	}
 	return out
 }

@@ -44,7 +44,7 @@ func (h *Handler) authz(w http.ResponseWriter, r *http.Request) {
 func (v *visit) refuseToAsk(e fault.Error) {
 	head := v.w.Header()
 	if e.Kind == fault.Unauthenticated && IsNavigation(v.r) {
-		head.Set(HeaderLogin, v.origin.URL+v.loginFor(&e))
+		head.Set(HeaderLogin, v.origin.URL+v.loginFor(&e, v.r.URL.RequestURI()))
 	}
 	status := e.HTTPStatus()
 	if status < http.StatusInternalServerError && status != http.StatusUnauthorized || e.Kind == fault.Unsupported {
@@ -54,7 +54,7 @@ func (v *visit) refuseToAsk(e fault.Error) {
 	head.Set(HeaderCode, codeOf(&e))
 	p := problemOf(&e)
 	if v.origin.URL != "" && IsNavigation(v.r) && (status == http.StatusForbidden || status >= http.StatusInternalServerError) {
-		v.Pages.Refused(v.w, v.r, p.Status, p.Code)
+		v.Pages.Refused(v.w, v.r, p.Status, p.Code, v.origin.Start())
 		return
 	}
 	v.say(v.w, v.r, v.origin, p)

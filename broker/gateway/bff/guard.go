@@ -26,7 +26,13 @@ const (
 // to the provider help. Everything else, an embedded frame too, is told 401 in words that a script can
 // read. A client that sends no Fetch Metadata is no browser that we know.
 func IsNavigation(r *http.Request) bool {
-	return isRead(r.Method) && r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
+	return isRead(r.Method) && isShown(r)
+}
+
+// isShown reports whether a person sees the answer, whatever was sent: a form's POST is no navigation that could be led
+// elsewhere, since what it carries would be lost.
+func isShown(r *http.Request) bool {
+	return r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
 }
 
 // isRead reports whether the method is to change nothing (RFC 9110, section 9.2.1).

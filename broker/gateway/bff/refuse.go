@@ -20,7 +20,7 @@ type problem struct {
 	Audience string `json:"audience,omitempty"`
 }
 
-// Refuse answers err: to who opens a page with a page, to all else with a problem that scripts of the origin's
+// Refuse answers err: to who opens a page, or sends a form, with a page, to all else with a problem that scripts of the origin's
 // allowed pages can read. Its code is in lower case, whoever failed.
 func (h *Handler) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	o, _ := h.Origins.Of(r)
@@ -31,12 +31,15 @@ func (h *Handler) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, o route.Origin, e *fault.Error, audience string) {
 	e.WriteHeaders(w.Header())
 	p := problemOf(e)
-	switch page := o.URL != "" && IsNavigation(r); {
+	switch page := o.URL != "" && isShown(r); {
 	case page && e.Reason == ReasonToken:
-		h.Pages.Barred(w, r, p.Status, p.Code)
+		h.Pages.Barred(w, r, p.Status, p.Code, o.Start())
+		return
+	case page && (e.Reason == ReasonCSRF || e.Reason == ReasonOrigin):
+		h.Pages.Unsent(w, r, p.Status, p.Code, "")
 		return
 	case page:
-		h.Pages.Refused(w, r, p.Status, p.Code)
+		h.Pages.Refused(w, r, p.Status, p.Code, o.Start())
 		return
 	case e.Reason == ReasonToken:
 		p.Audience, p.Reason = audience, causeOf(e)
@@ -57,12 +60,17 @@ func (h *Handler) say(w http.ResponseWriter, r *http.Request, o route.Origin, p 
 	if o.URL != "" {
 		AddCORS(head, r, o)
 		if p.Status == http.StatusUnauthorized {
-			head.Set("WWW-Authenticate", `Intercom login_url="`+o.URL+h.prefix()+`/login"`)
+			h.challenge(head, o)
 		}
 	}
 	head.Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p)
+}
+
+// challenge says where a login begins, in a scheme that no browser knows (RFC 9110, section 11.6.1).
+func (h *Handler) challenge(head http.Header, o route.Origin) {
+	head.Set("WWW-Authenticate", `Intercom login_url="`+o.URL+h.prefix()+`/login"`)
 }
 
 // statusOf is e's status, and 502 where it is not we who failed (RFC 9110, section 15.6.3).

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/intercom-broker/intercom/broker/fault"
+	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
+	"github.com/intercom-broker/intercom/broker/gateway/session"
 )
 
 // TestPagesForNavigations: who opens a page is told in a page, in the browser's language, with the code for who is
@@ -29,6 +31,52 @@ func TestPagesForNavigations(t *testing.T) {
 				t.Errorf("%s: %d %s", path, res.StatusCode, res.text)
 			}
 		}
+	}
+}
+
+// TestForms: who has sent a form that was not taken sees why, and a way on; a script gets the problem.
+func TestForms(t *testing.T) {
+	w := newWorld(t)
+	form := func(b *tab, headers ...string) answer {
+		return read(t, b.Do(http.MethodPost, "/orders/1", "a=b", append(append(providertest.Navigate(), "Origin: https://icom.test"), headers...)...))
+	}
+	b := w.alice(t)
+	expired := w.alice(t)
+	must(t, w.Sessions.End(t.Context(), expired.session(), session.ReasonExpired))
+	for name, c := range map[string]struct {
+		answer
+		status int
+		words  string
+	}{
+		"without a token":     {form(b), http.StatusForbidden, "load the page again|csrf_failed"},
+		"from another origin": {form(b, "Origin: https://evil.icom.test", "Sec-Fetch-Site: same-site"), http.StatusForbidden, "load the page again|origin_not_allowed"},
+		"the session is over": {form(expired, "Referer: https://icom.test/orders/new?x=1"), http.StatusUnauthorized,
+			`no longer signed in|session_expired|href="/bff/login?return_to=https%3A%2F%2Ficom.test%2Forders%2Fnew%3Fx%3D1"`},
+		"nobody":            {form(w.tab(t), "Referer: https://icom.test.evil.test/"), http.StatusUnauthorized, `href="/bff/login?return_to=%2Fportal%2F"`},
+		"from another site": {form(w.tab(t), "Sec-Fetch-Site: cross-site", "Origin: https://evil.test"), http.StatusUnauthorized, "does not belong here"},
+	} {
+		for word := range strings.SplitSeq(c.words, "|") {
+			if c.StatusCode != c.status || !strings.Contains(c.text, word) || c.Header.Get("Content-Type") != "text/html; charset=utf-8" {
+				t.Errorf("%s: %d %s", name, c.StatusCode, c.text)
+			}
+		}
+		if c.status == http.StatusUnauthorized && c.Header.Get("WWW-Authenticate") == "" {
+			t.Errorf("%s: %v", name, c.Header)
+		}
+	}
+	if res := b.fetch(http.MethodPost, "/orders/1"); res.code() != "csrf_failed" {
+		t.Errorf("a script: %s", res.text)
+	}
+}
+
+// TestWhereHomeIs: the way on from a page of ours leads to the origin's home, and from there nowhere.
+func TestWhereHomeIs(t *testing.T) {
+	b := newWorld(t).tab(t)
+	if text := b.navigate("/what").text; !strings.Contains(text, `href="/portal/"`) {
+		t.Error(text)
+	}
+	if text := b.navigate("/portal/").text; !strings.Contains(text, "Not found") || strings.Contains(text, "href") {
+		t.Error(text)
 	}
 }
 

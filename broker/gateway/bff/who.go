@@ -5,11 +5,13 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/intercom-broker/intercom/broker/fault"
 	"github.com/intercom-broker/intercom/broker/gateway/route"
 	"github.com/intercom-broker/intercom/broker/gateway/session"
 	"github.com/intercom-broker/intercom/broker/identity"
+	"github.com/intercom-broker/intercom/broker/outbound"
 	"github.com/intercom-broker/intercom/broker/service"
 )
 
@@ -55,21 +57,46 @@ func (v *visit) turnAway(err error) error {
 		return err
 	}
 	v.drop(err)
-	if !IsNavigation(v.r) || v.r.Method != http.MethodGet {
+	if !isShown(v.r) || v.r.Method == http.MethodHead {
 		return err
 	}
 	private(v.w.Header())
-	if !v.held && v.r.Header.Get("Sec-Fetch-Site") == "cross-site" {
+	switch {
+	case v.r.Method != http.MethodGet:
+		v.unsent(fault.From(err))
+	case v.fromElsewhere():
 		v.Pages.Again(v.w, v.r)
-		return nil
+	default:
+		http.Redirect(v.w, v.r, v.loginFor(err, v.r.URL.RequestURI()), http.StatusFound)
 	}
-	http.Redirect(v.w, v.r, v.loginFor(err), http.StatusFound)
 	return nil
 }
 
-// loginFor is the path of the login that err wants, and of the way back here.
-func (v *visit) loginFor(err error) string {
-	q := url.Values{"return_to": {v.r.URL.RequestURI()}}
+// fromElsewhere reports whether another site has led here, and no cookie came: a Strict one is not sent then.
+func (v *visit) fromElsewhere() bool {
+	return !v.held && v.r.Header.Get("Sec-Fetch-Site") == "cross-site"
+}
+
+// unsent says to who has sent a form that it was not taken, with a login that leads back to the form, as far as the browser says
+// where that is.
+func (v *visit) unsent(e *fault.Error) {
+	outbound.AbandonBody(v.w, v.r)
+	e.WriteHeaders(v.w.Header())
+	v.challenge(v.w.Header(), v.origin)
+	form := v.r.Header.Get("Referer") // the login judges it
+	if !strings.HasPrefix(form, v.origin.URL+"/") {
+		form = v.origin.Start()
+	}
+	to := v.loginFor(e, form)
+	if v.fromElsewhere() { // who is there may well be logged in
+		to = ""
+	}
+	v.Pages.Unsent(v.w, v.r, e.HTTPStatus(), codeOf(e), to)
+}
+
+// loginFor is the path of the login that err wants, and leads to back.
+func (v *visit) loginFor(err error, back string) string {
+	q := url.Values{"return_to": {back}}
 	if acr := v.route.Service.Browser.Require.ACR; fault.From(err).Reason == ReasonLevel && len(acr) > 0 {
 		q.Set("acr", acr[0])
 	}

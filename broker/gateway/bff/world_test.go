@@ -114,7 +114,7 @@ func newWorld(t testing.TB, change ...func(*openid.Config)) *world {
 	ended := make(chan error, 1)
 	go func() { ended <- sessions.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-ended })
-	origins := route.Origins{{URL: "https://icom.test", CORS: []string{"https://app.test"}, Frames: []string{"https://portal.test"}}, {URL: "https://app.test"}}
+	origins := route.Origins{{URL: "https://icom.test", CORS: []string{"https://app.test"}, Frames: []string{"https://portal.test"}, Home: "/portal/"}, {URL: "https://app.test"}}
 	minter := &bff.Minter{Mint: w.mint}
 	w.Handler = &bff.Handler{
 		Origins: origins, Table: w.table(t, origins), Sessions: sessions, Provider: p, Pages: pages, Proxy: upstream.NewProxy(upstream.New(upstream.Config{})),

@@ -27,8 +27,6 @@ type Handler struct {
 	Origins  route.Origins
 	// Prefix is where the gateway's own paths begin; empty means /bff.
 	Prefix string
-	// Home is where a browser goes that names no place; empty means /.
-	Home string
 	// Claims are the names of the claims that a session keeps, and a page may see.
 	Claims []string
 	// Groups is the claim that lists the user's groups; empty means groups.
@@ -57,7 +55,6 @@ const (
 )
 
 func (h *Handler) prefix() string { return cmp.Or(h.Prefix, "/bff") }
-func (h *Handler) home() string   { return cmp.Or(h.Home, "/") }
 
 func (h *Handler) now() time.Time {
 	if h.Now != nil {
@@ -92,7 +89,7 @@ func (h *Handler) begin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q := r.URL.Query()
-	back := ReturnTo(o, q.Get("return_to"), h.home())
+	back := ReturnTo(o, q.Get("return_to"), o.Start())
 	to, err := h.start(w, r, transaction{Transaction: wanted(q), purpose: purpose{Origin: o.URL, ReturnTo: back}}, q.Get("ui_locales"))
 	switch {
 	case err == nil:
@@ -203,7 +200,7 @@ func (h *Handler) late(w http.ResponseWriter, r *http.Request, o route.Origin, s
 		h.refuse(w, r, err, to)
 		return
 	}
-	lead(w, r, cmp.Or(to, h.home()))
+	lead(w, r, cmp.Or(to, o.Start()))
 }
 
 // purposeOf returns where a login leads that was begun in this browser, at this origin; empty where that is not known.

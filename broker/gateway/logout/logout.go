@@ -38,8 +38,6 @@ type Handler struct {
 	ReturnTo func(o route.Origin, raw, otherwise string) string
 	// Prefix is where the gateway's own paths begin; empty means /bff.
 	Prefix string
-	// Home is where a logout leads that names no place; empty means /.
-	Home string
 	// HeaderCSRF carries the token; required.
 	HeaderCSRF string
 	// FrontChannel turns the provider's frames on.
@@ -67,7 +65,6 @@ const (
 )
 
 func (h *Handler) prefix() string { return cmp.Or(h.Prefix, "/bff") }
-func (h *Handler) home() string   { return cmp.Or(h.Home, "/") }
 
 func (h *Handler) now() time.Time {
 	if h.Now != nil {
@@ -138,7 +135,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request, o route.Origin) {
 	case err == nil:
 		h.end(w, r, o, id)
 	case navigates(r): // whoever has made the browser send that: the user knows what he wants
-		h.question(w, r, id)
+		h.question(w, r, o, id)
 	default:
 		fault.WriteProblem(w, err)
 	}
@@ -158,7 +155,7 @@ func (h *Handler) link(w http.ResponseWriter, r *http.Request, o route.Origin) {
 	case !held:
 		h.done(w, r, o, session.Ended{})
 	case r.URL.Query().Get("sid") != h.PublicName(id):
-		h.question(w, r, id)
+		h.question(w, r, o, id)
 	default:
 		h.end(w, r, o, id)
 	}
@@ -178,8 +175,8 @@ func navigates(r *http.Request) bool {
 }
 
 // question asks the user, on a page that no other site can frame or read.
-func (h *Handler) question(w http.ResponseWriter, r *http.Request, id session.ID) {
-	h.Pages.SignOut(w, r, h.address(r, url.Values{"sid": {h.PublicName(id)}}), h.home(), r.URL.Query().Has("sid"))
+func (h *Handler) question(w http.ResponseWriter, r *http.Request, o route.Origin, id session.ID) {
+	h.Pages.SignOut(w, r, h.address(r, url.Values{"sid": {h.PublicName(id)}}), o.Start(), r.URL.Query().Has("sid"))
 }
 
 // address is the link that does what r asks for, with what q says besides.
@@ -267,7 +264,7 @@ func (h *Handler) done(w http.ResponseWriter, r *http.Request, o route.Origin, g
 	case to != "":
 		http.Redirect(w, r, to, http.StatusSeeOther)
 	default:
-		h.Pages.LoggedOut(w, r, h.home(), err != nil)
+		h.Pages.LoggedOut(w, r, o.Start(), err != nil)
 	}
 }
 
@@ -292,7 +289,7 @@ func (h *Handler) endSessionURL(w http.ResponseWriter, r *http.Request, o route.
 	if err := h.Provider.Answers(r.Context()); err != nil { // there is no way back from where nobody is
 		return "", err
 	}
-	t := newTrip(h.ReturnTo(o, r.FormValue("return_to"), h.home()))
+	t := newTrip(h.ReturnTo(o, r.FormValue("return_to"), o.Start()))
 	to, err := h.Provider.EndSessionURL(hint, o.URL+h.prefix()+"/logout/return", t.state)
 	if err != nil {
 		return "", err

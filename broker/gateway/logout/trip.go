@@ -46,7 +46,7 @@ func tripOf(r *http.Request) (t trip, ok bool) {
 // hereOnly returns where a script is to navigate when the provider could not be told: it would lead on without a word
 // otherwise, and the next login at this browser would ask nothing.
 func (h *Handler) hereOnly(w http.ResponseWriter, r *http.Request, o route.Origin) string {
-	t := newTrip(h.ReturnTo(o, r.FormValue("return_to"), h.home()))
+	t := newTrip(h.ReturnTo(o, r.FormValue("return_to"), o.Start()))
 	http.SetCookie(w, t.cookie())
 	return o.URL + h.prefix() + "/logout/here?" + url.Values{"state": {t.state}}.Encode()
 }
@@ -71,7 +71,7 @@ func (h *Handler) back(w http.ResponseWriter, r *http.Request, o route.Origin) {
 // there (RP-Initiated Logout 1.0, section 3); without it there is nothing but the way home.
 func (h *Handler) tripped(w http.ResponseWriter, r *http.Request, o route.Origin) (to string, ok bool) {
 	t, ok := tripOf(r)
-	to, ok = h.home(), ok && t.state == r.URL.Query().Get("state")
+	to, ok = o.Start(), ok && t.state == r.URL.Query().Get("state")
 	if ok {
 		to = h.ReturnTo(o, t.to, to)
 	}

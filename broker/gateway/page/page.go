@@ -114,16 +114,39 @@ func (p *Pages) NoLogin(w http.ResponseWriter, r *http.Request, code, again stri
 	p.write(w, r, http.StatusServiceUnavailable, "nologin.html", map[string]any{"Code": code, "Again": again})
 }
 
-// Refused says why a page is not shown: not allowed, not there, or not now. code is for who is asked for help.
-func (p *Pages) Refused(w http.ResponseWriter, r *http.Request, status int, code string) {
+// Refused says why a page is not shown: not allowed, not there, or not now. code is for who is asked for help, and home where
+// there is something else.
+func (p *Pages) Refused(w http.ResponseWriter, r *http.Request, status int, code, home string) {
+	again, to := status >= http.StatusInternalServerError, elsewhere(r, home)
+	if again {
+		to = ""
+		if r.Method == http.MethodGet { // what a form has sent no link sends again
+			to = r.URL.RequestURI()
+		}
+	}
 	p.write(w, r, status, "refused.html", map[string]any{
-		"Code": code, "Denied": status == http.StatusForbidden, "Missing": status == http.StatusNotFound, "Again": status >= http.StatusInternalServerError,
+		"Code": code, "To": to, "Denied": status == http.StatusForbidden, "Missing": status == http.StatusNotFound, "Again": again,
 	})
 }
 
-// Barred says that a page is not shown as things are set up: another try will not help. code is for who is asked for help.
-func (p *Pages) Barred(w http.ResponseWriter, r *http.Request, status int, code string) {
-	p.write(w, r, status, "refused.html", map[string]any{"Code": code, "Barred": true})
+// Barred says that a page is not shown as things are set up: another try will not help. code is for who is asked for help, and
+// home where there is something else.
+func (p *Pages) Barred(w http.ResponseWriter, r *http.Request, status int, code, home string) {
+	p.write(w, r, status, "refused.html", map[string]any{"Code": code, "To": elsewhere(r, home), "Barred": true})
+}
+
+// elsewhere is home, and nowhere for who is there.
+func elsewhere(r *http.Request, home string) string {
+	if r.URL.RequestURI() == home {
+		return ""
+	}
+	return home
+}
+
+// Unsent says that what a form has sent was not taken: nobody is logged in, and login is the way to be; or, where that is empty,
+// it did not prove that the user has sent it. code is for who is asked for help.
+func (p *Pages) Unsent(w http.ResponseWriter, r *http.Request, status int, code, login string) {
+	p.write(w, r, status, "unsent.html", map[string]any{"Code": code, "Login": login})
 }
 
 // LoggedOut says that the session is over here; alive that the provider's may not be.

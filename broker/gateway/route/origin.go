@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/http"
@@ -19,6 +20,8 @@ type Origin struct {
 	Frames []string
 	// ReturnTo are the other origins that a login or a logout may lead back to.
 	ReturnTo []string
+	// Home is where a browser goes that names no place, a path or a URL at one of ReturnTo; empty means /.
+	Home string
 	// Tokens are the audiences whose tokens the origin's pages, and those of CORS, may hold themselves.
 	Tokens []string
 }
@@ -28,6 +31,9 @@ func (o Origin) Host() string {
 	_, host, _ := strings.Cut(o.URL, "://")
 	return host
 }
+
+// Start is Home, or what it means when it is empty.
+func (o Origin) Start() string { return cmp.Or(o.Home, "/") }
 
 // Secure reports whether the origin is https, as all are outside of development.
 func (o Origin) Secure() bool { return strings.HasPrefix(o.URL, "https://") }

@@ -85,16 +85,19 @@ func TestPagesAreReadable(t *testing.T) {
 			pages.NoLogin(w, r, "provider_unavailable", "/bff/login")
 		},
 		"denied": func(w http.ResponseWriter, r *http.Request) {
-			pages.Refused(w, r, http.StatusForbidden, "policy_denied")
+			pages.Refused(w, r, http.StatusForbidden, "policy_denied", "/")
 		},
 		"missing": func(w http.ResponseWriter, r *http.Request) {
-			pages.Refused(w, r, http.StatusNotFound, "route_unknown")
+			pages.Refused(w, r, http.StatusNotFound, "route_unknown", "/")
 		},
 		"unavailable": func(w http.ResponseWriter, r *http.Request) {
-			pages.Refused(w, r, http.StatusBadGateway, "upstream_unreachable")
+			pages.Refused(w, r, http.StatusBadGateway, "upstream_unreachable", "/")
 		},
 		"bad": func(w http.ResponseWriter, r *http.Request) {
-			pages.Refused(w, r, http.StatusBadRequest, "request_refused")
+			pages.Refused(w, r, http.StatusBadRequest, "request_refused", "/")
+		},
+		"unsent": func(w http.ResponseWriter, r *http.Request) {
+			pages.Unsent(w, r, http.StatusUnauthorized, "session_expired", "/bff/login")
 		},
 		"signout": func(w http.ResponseWriter, r *http.Request) {
 			pages.SignOut(w, r, "/bff/logout?sid=x", "/", true)
