@@ -9,14 +9,15 @@ import (
 	"github.com/intercom-broker/intercom/broker/hygiene"
 )
 
-// maxReturnTo bounds what is kept of where a browser wants to go.
-const maxReturnTo = 2048
+// maxReturnTo bounds what is kept of where a browser wants to go: what proxies let through of a request line, by default.
+const maxReturnTo = 8192
 
 // ReturnTo returns where a login or a logout at o may lead back to: raw, if that is a path at o or a URL at
 // one of the origins that o allows, and the default otherwise. What is returned is written anew from its
 // parsed parts, so that a browser, which reads URLs by rules of its own (WHATWG URL standard), finds nothing
 // in it that we did not see (RFC 9700, section 4.11).
 func ReturnTo(o route.Origin, raw, otherwise string) string {
+	raw = slashes(raw)
 	if len(raw) > maxReturnTo || strings.ContainsFunc(raw, odd) {
 		return otherwise
 	}
@@ -35,6 +36,16 @@ func ReturnTo(o route.Origin, raw, otherwise string) string {
 		return to
 	}
 	return origin + to
+}
+
+// slashes escapes the backslashes behind a path. There browsers leave them as they are, in addresses that people come by, and
+// read nothing else in them (WHATWG URL standard, query and fragment state); before, they are slashes to them, and odd.
+func slashes(raw string) string {
+	end := strings.IndexAny(raw, "?#")
+	if end < 0 {
+		return raw
+	}
+	return raw[:end] + strings.ReplaceAll(raw[end:], `\`, "%5C")
 }
 
 // odd are the characters that browsers remove or read as others before they look at a URL: control

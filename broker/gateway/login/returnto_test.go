@@ -11,11 +11,15 @@ import (
 
 var here = route.Origin{URL: "https://icom.test", ReturnTo: []string{"https://app.test", "http://localhost:8080"}}
 
+// long is a query as some applications have it.
+var long = strings.Repeat("a", 5000)
+
 func TestReturnTo(t *testing.T) {
 	for raw, want := range map[string]string{
 		"/": "/", "/orders?x=1&y=%20#top": "/orders?x=1&y=%20#top", "/%61": "/a", "/orders?to=https://evil.test": "/orders?to=https://evil.test",
 		"https://icom.test/orders": "/orders", "https://app.test": "https://app.test/", "https://app.test/x?y#z": "https://app.test/x?y#z",
-		"https://app.test?x": "https://app.test/?x", "http://localhost:8080/dev": "http://localhost:8080/dev",
+		"https://app.test?x": "https://app.test/?x", `/files?path=C:\a\b#\c`: "/files?path=C:%5Ca%5Cb#%5Cc",
+		"/deep?" + long: "/deep?" + long, "http://localhost:8080/dev": "http://localhost:8080/dev",
 	} {
 		if got := login.ReturnTo(here, raw, "/default"); got != want {
 			t.Errorf("%q: %q, want %q", raw, got, want)
@@ -30,7 +34,7 @@ var elsewhere = []string{
 	"/a/..//e", "/./e", "/../e", "/a/%2e%2e/e", "https://icom.test@e", "https://icom.test:443/x", "https://icom.test.e", "https://e#@icom.test/",
 	"https://app.test.e/", "https://APP.test/", "HTTPS://app.test/", "https://app.test:8443/", "https://user@app.test/", "javascript:alert(1)",
 	"data:text/html,x", "ftp://app.test/", "e", "e/x", "?x", "#x", " /x", "/x ", "/x\x00", "/ x", "https://app.test\\@e", "https://app.test%2f@e/", "https://app。test/",
-	"https://icom.test//e", "https://app.test/..//e", "/;@e", "/a;b", "https://" + strings.Repeat("a", 3000),
+	"https://icom.test//e", "https://app.test/..//e", "/;@e", "/a;b", `/a\?x`, `https://app.test\?x`, `\/e?x`, "/" + long + long, "https://" + long + long,
 }
 
 func TestReturnToNowhereElse(t *testing.T) {
@@ -50,6 +54,8 @@ func FuzzReturnToStaysHere(f *testing.F) {
 	}
 	f.Add("/orders?x=1#top")
 	f.Add("https://app.test/x?y#z")
+	f.Add(`/x?\y#\z`)
+	f.Add(`https://app.test\?x\`)
 	f.Fuzz(func(t *testing.T, raw string) {
 		to := login.ReturnTo(here, raw, "/default")
 		rest := to

@@ -198,6 +198,22 @@ func stateOnReturn(t *testing.T) {
 	}
 }
 
+// TestLongWayBack: what no cookie holds is not put into one, which a browser would drop whole.
+func TestLongWayBack(t *testing.T) {
+	b := newWorld(t, nil).tab(t)
+	res := b.Do("POST", "/bff/logout", "csrf_token="+b.csrf(t)+"&return_to=/"+strings.Repeat("a", 4000), append(navigate, "Origin: https://icom.test")...)
+	to, err := url.Parse(res.Header.Get("Location"))
+	must(t, err)
+	for _, line := range res.Header["Set-Cookie"] {
+		if len(line) > 4096 {
+			t.Errorf("%d bytes of a cookie", len(line))
+		}
+	}
+	if res := b.Do("GET", "/bff/logout/return?state="+to.Query().Get("state"), "", navigate...); res.Header.Get("Location") != "/" {
+		t.Errorf("it leads to %.100q", res.Header.Get("Location"))
+	}
+}
+
 func providerAway(t *testing.T) {
 	w := newWorld(t, nil)
 	b := w.tab(t)

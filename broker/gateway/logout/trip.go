@@ -20,7 +20,16 @@ const tripSeconds = 600
 // that it stands in is led, and that is judged again.
 type trip struct{ state, to string }
 
-func newTrip(to string) trip { return trip{rand.Text(), to} }
+// maxTrip is what fits into a cookie: 4 KiB with all that belongs to it (RFC 6265, section 6.1).
+const maxTrip = 2048
+
+// newTrip leads home where to is too long to be kept.
+func newTrip(to string) trip {
+	if len(to) > maxTrip {
+		to = ""
+	}
+	return trip{rand.Text(), to}
+}
 
 func (t trip) cookie() *http.Cookie {
 	return tripCookie(t.state+"."+base64.RawURLEncoding.EncodeToString([]byte(t.to)), tripSeconds)
