@@ -3,6 +3,7 @@ package login
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -329,6 +330,10 @@ func framed(r *http.Request) bool { return r.Header.Get("Sec-Fetch-Dest") == "if
 // refuse shows a page: who is here navigated. In a frame nobody would see it, and the page around it waits for an
 // answer: the frame is led to where it wanted to go, without a session, as far as that is known.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error, to string) {
+	if errors.Is(r.Context().Err(), context.Canceled) { // who sends a form twice leaves the first one's answer
+		h.log().InfoContext(r.Context(), "a browser left while its login was dealt with", "error", err)
+		return
+	}
 	e := fault.From(err)
 	h.log().WarnContext(r.Context(), "a login failed", "reason", e.Code(), "error", err)
 	if framed(r) && to != "" {

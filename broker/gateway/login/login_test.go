@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -584,6 +585,32 @@ func TestProviderAway(t *testing.T) {
 			t.Fatal("it is back, and nobody can log in")
 		}
 		<-time.After(50 * time.Millisecond)
+	}
+}
+
+// TestBrowserLeaves: that somebody does not wait for the provider's answer is no failure of a login.
+func TestBrowserLeaves(t *testing.T) {
+	w := newWorld(t)
+	var log bytes.Buffer
+	w.Log = slog.New(slog.NewTextHandler(&log, nil))
+	b := w.browser(t)
+	back := b.Login(b.begin(t, ""), "alice")
+	reached := make(chan struct{})
+	w.idp.Break(openid.PathToken, func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			close(reached)
+			<-r.Context().Done()
+		})
+	})
+	ctx, leave := context.WithCancel(t.Context())
+	go func() { <-reached; leave() }()
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "https://icom.test/bff/callback?"+back.Encode(), nil)
+	for _, c := range b.Cookies {
+		r.AddCookie(c)
+	}
+	w.mux.ServeHTTP(httptest.NewRecorder(), r)
+	if text := log.String(); !strings.Contains(text, "level=INFO") || strings.Contains(text, "level=WARN") || strings.Contains(text, "a login failed") {
+		t.Errorf("log: %s", text)
 	}
 }
 

@@ -3,6 +3,7 @@ package provider_test
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -147,6 +148,26 @@ func TestDoubt(t *testing.T) {
 	}
 	if err := p.Answers(t.Context()); err == nil {
 		t.Error("it answers, from a server that does not have it any more")
+	}
+}
+
+// TestWhoAskedHasLeft: that says nothing of the provider.
+func TestWhoAskedHasLeft(t *testing.T) {
+	s, now := server(t, nil), newClock()
+	p := open(t, s, func(c *provider.Config) { c.Now = now.Now })
+	tokens, claims := login(t, s, p)
+	ctx, leave := context.WithCancel(t.Context())
+	s.Break(openid.PathToken, func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			leave()
+			<-r.Context().Done()
+		})
+	})
+	if _, _, err := p.Refresh(ctx, tokens.Refresh, claims); provider.OutcomeOf(err) != provider.Unknown {
+		t.Errorf("what became of the call: %v", err)
+	}
+	if err := p.Answers(t.Context()); err != nil || asked(s) != 1 {
+		t.Errorf("it is doubted: %v, asked %d times", err, asked(s))
 	}
 }
 

@@ -111,7 +111,9 @@ func (p *Provider) do(req *http.Request) (answer, error) {
 		err = ctx.Err()
 	}
 	if err != nil {
-		p.listen(req.URL, 0)
+		if !errors.Is(req.Context().Err(), context.Canceled) { // who asked has left, which says nothing of the provider
+			p.listen(req.URL, 0)
+		}
 		return answer{}, lost(sent.Load(), err)
 	}
 	defer resp.Body.Close()
