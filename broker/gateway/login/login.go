@@ -51,6 +51,8 @@ const (
 	ReasonUnknown    = "login_unknown"
 	// ReasonLevel: the level that is asked for is none that can be.
 	ReasonLevel = "login_level_invalid"
+	// ReasonCrowded: the browser's cookies are too many for a session's to be found among them.
+	ReasonCrowded = "login_cookies_too_large"
 	// ReasonAway: there is nobody to log in at.
 	ReasonAway = "provider_unavailable"
 )
@@ -115,6 +117,9 @@ func wanted(q url.Values) (tx provider.Transaction) {
 
 // start begins a login as t wants it, and returns where the provider is.
 func (h *Handler) start(w http.ResponseWriter, r *http.Request, t transaction, locales string) (string, error) {
+	if session.Crowded(r) { // else the way would be back to here, for ever
+		return "", fault.New(fault.InvalidRequest, ReasonCrowded, "the cookies of this site take more than 8 KiB")
+	}
 	if err := h.Starts.spend(r, h.now()); err != nil {
 		return "", err
 	}
@@ -341,6 +346,10 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error, to s
 		return
 	}
 	e.WriteHeaders(w.Header())
+	if e.Reason == ReasonCrowded {
+		h.Pages.Crowded(w, r, strings.ToLower(e.Code()), h.again(r, to))
+		return
+	}
 	if provider.Away(err) {
 		h.Pages.NoLogin(w, r, ReasonAway, h.again(r, to))
 		return

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -217,6 +218,21 @@ func TestBindingsAreBounded(t *testing.T) {
 	}
 	if res := victim.get("/bff/callback?" + back.Encode()); res.StatusCode != http.StatusBadRequest || victim.Cookies["__Host-Http-ic"] != nil {
 		t.Errorf("%d", res.StatusCode)
+	}
+}
+
+// TestCrowded: a session is not found among too many cookies, so nobody is sent round and round for one.
+func TestCrowded(t *testing.T) {
+	b := newWorld(t).browser(t)
+	for i := range 3 {
+		name := "sibling" + strconv.Itoa(i)
+		b.Cookies[name] = &http.Cookie{Name: name, Value: strings.Repeat("a", 3000)}
+	}
+	res := b.get("/bff/login?return_to=/orders")
+	text, err := io.ReadAll(res.Body)
+	must(t, err)
+	if res.StatusCode != http.StatusRequestHeaderFieldsTooLarge || !strings.Contains(string(text), "too many cookies") || !strings.Contains(string(text), `href="/bff/login?return_to=/orders"`) {
+		t.Errorf("%d %s", res.StatusCode, text)
 	}
 }
 

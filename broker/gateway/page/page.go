@@ -109,6 +109,12 @@ func (p *Pages) Unfit(w http.ResponseWriter, r *http.Request, status int, code s
 	p.write(w, r, status, "problem.html", map[string]any{"Code": code, "Unfit": true})
 }
 
+// Crowded says that the browser keeps too many cookies of this site, which the person can delete. code is for who is asked for
+// help.
+func (p *Pages) Crowded(w http.ResponseWriter, r *http.Request, code, again string) {
+	p.write(w, r, http.StatusRequestHeaderFieldsTooLarge, "problem.html", map[string]any{"Code": code, "Back": again, "Crowded": true})
+}
+
 // NoLogin says that nobody can log in now, and that who is logged in is not concerned.
 func (p *Pages) NoLogin(w http.ResponseWriter, r *http.Request, code, again string) {
 	p.write(w, r, http.StatusServiceUnavailable, "nologin.html", map[string]any{"Code": code, "Again": again})

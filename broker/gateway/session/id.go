@@ -39,11 +39,7 @@ func ParseID(cookie string) (ID, bool) {
 // malformed, or in a header that is far too long there is none: all of this is "not logged in", and none
 // of it is an error.
 func FindID(r *http.Request, cookie string) (ID, bool) {
-	size := 0
-	for _, line := range r.Header.Values("Cookie") {
-		size += len(line)
-	}
-	if size > maxCookies {
+	if Crowded(r) {
 		return ID{}, false
 	}
 	found := r.CookiesNamed(cookie)
@@ -51,6 +47,16 @@ func FindID(r *http.Request, cookie string) (ID, bool) {
 		return ID{}, false
 	}
 	return ParseID(found[0].Value)
+}
+
+// Crowded reports whether a request's cookies are so many that none is looked at. Siblings of our origins can set some for all
+// of them, and nobody logs in then.
+func Crowded(r *http.Request) bool {
+	size := 0
+	for _, line := range r.Header.Values("Cookie") {
+		size += len(line)
+	}
+	return size > maxCookies
 }
 
 // Cookie returns the form that the browser keeps.

@@ -96,6 +96,9 @@ func TestPagesAreReadable(t *testing.T) {
 		"bad": func(w http.ResponseWriter, r *http.Request) {
 			pages.Refused(w, r, http.StatusBadRequest, "request_refused", "/")
 		},
+		"crowded": func(w http.ResponseWriter, r *http.Request) {
+			pages.Crowded(w, r, "login_cookies_too_large", "/bff/login")
+		},
 		"unsent": func(w http.ResponseWriter, r *http.Request) {
 			pages.Unsent(w, r, http.StatusUnauthorized, "session_expired", "/bff/login")
 		},
