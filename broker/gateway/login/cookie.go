@@ -1,11 +1,9 @@
 package login
 
 import (
-	"crypto/subtle"
 	"encoding/hex"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -85,14 +83,6 @@ func bindings(r *http.Request) (values []string) {
 		}
 	}
 	return values
-}
-
-// isOf reports whether the login was begun in the browser that r comes from.
-func (p purpose) isOf(r *http.Request) bool {
-	return slices.ContainsFunc(bindings(r), func(value string) bool {
-		got := digest(value)
-		return subtle.ConstantTimeCompare(got[:], p.Browser[:]) == 1
-	})
 }
 
 // Starts bounds the logins that one address may begin: each costs an entry in the store, and a request to the

@@ -141,22 +141,6 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request, t transaction, l
 	return to, h.put(r.Context(), t)
 }
 
-// put keeps a transaction, and apart from it what it is for.
-func (h *Handler) put(ctx context.Context, t transaction) error {
-	state := string(t.State.Reveal())
-	sealed, err := seal(state, purposeKey(state), t.purpose)
-	if err != nil {
-		return err
-	}
-	if err := h.Store.Keep(ctx, purposeKey(state), sealed); err != nil {
-		return err
-	}
-	if sealed, err = t.seal(); err != nil {
-		return err
-	}
-	return h.Store.Put(ctx, t.Browser, key(state), sealed)
-}
-
 // end is where the provider sends the browser. Its transaction is over with it, whatever comes of it. From a provider on
 // another site it is asked for once more, from a page of ours: with the provider's redirect no Strict cookie comes, so
 // nobody would know of the session that this login takes the place of, nor the new one come with where it leads.
@@ -196,27 +180,6 @@ func (h *Handler) end(w http.ResponseWriter, r *http.Request) {
 // needsHop reports whether the request came without Strict cookies. A frame gets none from here either, and cannot show a page.
 func (h *Handler) needsHop(r *http.Request) bool {
 	return r.Header.Get("Sec-Fetch-Site") == "cross-site" && !framed(r) && !h.Lax
-}
-
-// late is for an answer whose transaction is over: another tab was faster, or it is the button for back, or the browser has
-// begun eight others since. Who is logged in is led to where this login was to lead.
-func (h *Handler) late(w http.ResponseWriter, r *http.Request, o route.Origin, state string, err error) {
-	to := h.purposeOf(r, o, state)
-	if !h.alive(r, o) {
-		h.refuse(w, r, err, to)
-		return
-	}
-	lead(w, r, cmp.Or(to, o.Start()))
-}
-
-// purposeOf returns where a login leads that was begun in this browser, at this origin; empty where that is not known.
-func (h *Handler) purposeOf(r *http.Request, o route.Origin, state string) string {
-	var p purpose
-	sealed, err := h.Store.Look(r.Context(), purposeKey(state))
-	if err != nil || sealed == nil || open(state, purposeKey(state), sealed, &p) != nil || p.Origin != o.URL || !p.isOf(r) {
-		return ""
-	}
-	return p.ReturnTo
 }
 
 // take returns the transaction of an answer, if it is this browser's, and only then is it spent: who has seen an answer on

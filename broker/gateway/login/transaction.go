@@ -23,15 +23,6 @@ type transaction struct {
 	Second bool
 }
 
-// purpose is what a login is for. It is kept for as long as a login may take, also when its transaction is over: who comes
-// late, or twice, is still led there.
-type purpose struct {
-	// Browser is the digest of the cookie of the browser that it is for.
-	Browser [sha256.Size]byte
-	// Origin is where it began, and ReturnTo where it leads.
-	Origin, ReturnTo string
-}
-
 // kept is a transaction on its way into the store and back.
 type kept struct {
 	State, Nonce, Verifier string
@@ -45,9 +36,8 @@ type kept struct {
 
 var errSealed = errors.New("login: a transaction that was not sealed for this state")
 
-// key is the name of a transaction in the store, and purposeKey that of its purpose.
-func key(state string) string        { return nameOf("intercom login", state) }
-func purposeKey(state string) string { return nameOf("intercom login purpose", state) }
+// key is the name of a transaction in the store.
+func key(state string) string { return nameOf("intercom login", state) }
 
 func nameOf(what, state string) string {
 	sum := sha256.Sum256([]byte(what + "\x00" + state))
