@@ -91,7 +91,7 @@ func (p *person) fetches(s *seen, path string) answer {
 // logsOut does what the page's button does.
 func (p *person) logsOut(s *seen) {
 	p.t.Helper()
-	a := answer{Answer: p.Fetch(http.MethodPost, "/bff/logout", "X-CSRF-Token", p.State().CSRF)}
+	a := answer{Answer: p.Fetch(http.MethodPost, "/bff/logout", p.CSRF())}
 	s.add("the logout:", a.words())
 }
 

@@ -32,8 +32,12 @@ func Fetch(origin string) []string {
 // SetHeaders sets headers that stand as "Name: value", the last of a name; an empty one is none.
 func SetHeaders(h http.Header, lines ...string) {
 	for _, line := range lines {
-		if name, value, _ := strings.Cut(line, ": "); name != "" {
-			h.Set(name, value)
+		name, value, ok := strings.Cut(line, ":")
+		switch {
+		case ok:
+			h.Set(name, strings.TrimPrefix(value, " "))
+		case line != "":
+			panic("a header that is none: " + line)
 		}
 	}
 }
