@@ -1,13 +1,16 @@
 package logout_test
 
 import (
+	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/intercom-broker/intercom/broker/gateway/bff"
+	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
 )
 
 // TestFromAnotherSite: a Strict cookie does not come along from there, so nobody is told that he is logged out before he is asked
@@ -76,4 +79,90 @@ func TestBodyOfALink(t *testing.T) {
 	if rec.Code != http.StatusSeeOther || body.n > 64<<10 {
 		t.Errorf("%d, %d bytes were read", rec.Code, body.n)
 	}
+}
+
+// TestLongWayBack: what no cookie holds is not put into one, which a browser would drop whole.
+func TestLongWayBack(t *testing.T) {
+	b := newWorld(t, nil).tab(t)
+	res := b.Do("POST", "/bff/logout", "csrf_token="+b.csrf(t)+"&return_to=/"+strings.Repeat("a", 4000), append(navigate, "Origin: https://icom.test")...)
+	to, err := url.Parse(res.Header.Get("Location"))
+	must(t, err)
+	for _, line := range res.Header["Set-Cookie"] {
+		if len(line) > 4096 {
+			t.Errorf("%d bytes of a cookie", len(line))
+		}
+	}
+	if res := b.Do("GET", "/bff/logout/return?state="+to.Query().Get("state"), "", navigate...); res.Header.Get("Location") != "/" {
+		t.Errorf("it leads to %.100q", res.Header.Get("Location"))
+	}
+}
+
+// TestPeopleAreAsked: that no Strict cookie comes from another site does not mean that nobody is logged in; nor is a person shown what
+// is for scripts.
+func TestPeopleAreAsked(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.tab(t)
+	id := b.id(t)
+	link := "/bff/logout?sid=" + w.PublicName(id)
+	kept := b.Cookies
+	b.Cookies = map[string]*http.Cookie{}
+	if text := read(t, b.Do("GET", link, "", elsewhere...)); !strings.Contains(text, link) || strings.Contains(text, "signed out") {
+		t.Errorf("a link: %s", text)
+	}
+	form := b.Do("POST", "/bff/logout", "return_to=/bye", elsewhere...)
+	if to := form.Header.Get("Location"); form.StatusCode != http.StatusSeeOther || to != "/bff/logout?return_to=%2Fbye" {
+		t.Errorf("a form: %d to %q", form.StatusCode, to)
+	}
+	b.Cookies = kept
+	text := read(t, b.Do("GET", form.Header.Get("Location"), "", navigate...))
+	if again := strings.ReplaceAll(link+"&", "?", "?return_to=%2Fbye&"); !strings.Contains(text, strings.TrimSuffix(html.EscapeString(again), "&amp;")) || strings.Contains(text, "earlier") {
+		t.Errorf("the question: %s", text)
+	}
+	if text := read(t, b.Do("POST", "/bff/logout", "csrf_token=stale", append(navigate, "Origin: https://icom.test")...)); !strings.Contains(text, "Do you want to sign out?") {
+		t.Errorf("a stale form: %s", text)
+	}
+	if !w.alive(t, id) {
+		t.Error("nobody has said yes")
+	}
+}
+
+func read(t *testing.T, res *http.Response) string {
+	t.Helper()
+	text, err := io.ReadAll(res.Body)
+	must(t, err)
+	return string(text)
+}
+
+// TestPagesOfOthers: a page of a listed origin logs out and reads where to go; one of another is told nothing, and ends
+// nothing.
+func TestPagesOfOthers(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.tab(t)
+	id := b.id(t)
+	for origin, want := range map[string]string{"https://evil.test": "", "null": "", "https://app.test": "https://app.test"} {
+		asked := b.Do("OPTIONS", "/bff/logout", "", "Origin: "+origin, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: x-csrf-token")
+		if h := asked.Header; asked.StatusCode != http.StatusNoContent || h.Get("Access-Control-Allow-Origin") != want ||
+			h.Get("Access-Control-Allow-Methods") != methodsFor(want) {
+			t.Errorf("%s asks: %d %v", origin, asked.StatusCode, h)
+		}
+		res := b.Do("POST", "/bff/logout", "", append(providertest.Fetch(origin), bff.HeaderCSRF+": guess")...)
+		if res.StatusCode != http.StatusForbidden || res.Header.Get("Access-Control-Allow-Origin") != want || !w.alive(t, id) {
+			t.Errorf("%s guesses: %d %v", origin, res.StatusCode, res.Header)
+		}
+	}
+	token := bff.HeaderCSRF + ": " + b.csrf(t)
+	if res := b.Do("POST", "/bff/logout", "", append(providertest.Fetch("https://evil.test"), token)...); res.StatusCode != http.StatusForbidden || !w.alive(t, id) {
+		t.Errorf("another origin, with the token: %d", res.StatusCode)
+	}
+	res := b.Do("POST", "/bff/logout", "", append(providertest.Fetch("https://app.test"), token)...)
+	if res.StatusCode != http.StatusOK || res.Header.Get("Access-Control-Allow-Credentials") != "true" || w.alive(t, id) {
+		t.Errorf("a listed one: %d %v", res.StatusCode, res.Header)
+	}
+}
+
+func methodsFor(allowed string) string {
+	if allowed == "" {
+		return ""
+	}
+	return http.MethodPost
 }
