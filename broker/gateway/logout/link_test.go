@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/intercom-broker/intercom/broker/gateway/bff"
+	"github.com/intercom-broker/intercom/broker/gateway/logout"
 	"github.com/intercom-broker/intercom/broker/gateway/provider/providertest"
 )
 
@@ -123,6 +124,27 @@ func TestPeopleAreAsked(t *testing.T) {
 	}
 	if !w.alive(t, id) {
 		t.Error("nobody has said yes")
+	}
+}
+
+// TestTooManyCookies: who cannot be known is not told that he is logged out, since he is not.
+func TestTooManyCookies(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.tab(t)
+	id := b.id(t)
+	token := bff.HeaderCSRF + ": " + b.csrf(t)
+	b.Cookies["many"] = &http.Cookie{Name: "many", Value: strings.Repeat("x", 8<<10)}
+	for name, res := range map[string]*http.Response{
+		"a link":   b.Do("GET", "/bff/logout?sid="+w.PublicName(id), "", navigate...),
+		"a form":   b.Do("POST", "/bff/logout", "a=b", append(navigate, "Origin: https://icom.test")...),
+		"a script": b.Do("POST", "/bff/logout", "", append(script, token)...),
+	} {
+		if text := read(t, res); res.StatusCode < 400 || !strings.Contains(text, logout.ReasonCrowded) {
+			t.Errorf("%s: %d %s", name, res.StatusCode, text)
+		}
+	}
+	if !w.alive(t, id) {
+		t.Error("it is over")
 	}
 }
 

@@ -62,6 +62,8 @@ const (
 	ReasonIssuer     = "logout_issuer"
 	ReasonAhead      = "logout_ahead"
 	ReasonNavigation = "logout_not_a_navigation"
+	// ReasonCrowded: the browser's cookies are too many for a session's to be found among them.
+	ReasonCrowded = "logout_cookies_too_large"
 )
 
 func (h *Handler) prefix() string { return cmp.Or(h.Prefix, "/bff") }
@@ -119,6 +121,9 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request, o route.Origin) {
 	h.Share(w.Header(), r, o) // refusals too
 	id, held := session.FindID(r, h.Cookie(o))
 	switch {
+	case !held && session.Crowded(r):
+		h.crowded(w, r)
+		return
 	case !held && foreign(r) && navigates(r):
 		private(w.Header())
 		http.Redirect(w, r, h.address(r, url.Values{}), http.StatusSeeOther)
@@ -150,6 +155,8 @@ func (h *Handler) link(w http.ResponseWriter, r *http.Request, o route.Origin) {
 		return
 	}
 	switch id, held := session.FindID(r, h.Cookie(o)); {
+	case !held && session.Crowded(r):
+		h.crowded(w, r)
 	case !held && foreign(r):
 		h.Pages.Again(w, r)
 	case !held:
@@ -159,6 +166,15 @@ func (h *Handler) link(w http.ResponseWriter, r *http.Request, o route.Origin) {
 	default:
 		h.end(w, r, o, id)
 	}
+}
+
+// crowded is for a browser in whose cookies no session is looked for: there may be one, so nobody is told that he is logged out.
+func (h *Handler) crowded(w http.ResponseWriter, r *http.Request) {
+	if !navigates(r) {
+		fault.WriteProblem(w, fault.New(fault.InvalidRequest, ReasonCrowded, "the cookies of this site take more than 8 KiB"))
+		return
+	}
+	h.Pages.Crowded(w, r, ReasonCrowded, h.address(r, url.Values{}))
 }
 
 // foreign reports whether another site has led the browser here. A Strict cookie does not come along then, so nobody can say who
