@@ -56,7 +56,7 @@ func (p *Provider) Watch(ctx context.Context, back func()) error {
 			}
 		}
 		if p.pulse.returned() {
-			p.cfg.Logger.InfoContext(ctx, "the login provider answers", "issuer", p.cfg.Issuer)
+			p.pulse.log.InfoContext(ctx, "the login provider answers")
 			back()
 		}
 	}
@@ -120,8 +120,7 @@ type pulse struct {
 	asked  time.Time
 	flight chan struct{} // closed when the question under way is answered, or not
 
-	logged bool          // that it is silent
-	silent bool          // until Watch has heard that it is over
+	silent bool          // until Watch has heard that it is over; both are logged
 	watch  chan struct{} // has one when there is something for Watch to see
 }
 
@@ -199,30 +198,23 @@ func (p *pulse) look() (<-chan struct{}, error) {
 func (p *pulse) question(flight chan<- struct{}) {
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
-	err := p.ask(ctx)
-	defer p.tell(err)
+	if err := p.ask(ctx); p.conclude(flight, err) {
+		p.log.WarnContext(ctx, "the login provider does not answer: nobody can log in", "error", err)
+	}
+}
+
+// conclude ends a question, and reports whether a silence begins with it.
+func (p *pulse) conclude(flight chan<- struct{}, err error) (begins bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.flight, p.failed, p.asked = nil, err, p.now()
 	if err != nil { // also where somebody answered, who is not the provider
+		begins = !p.silent
 		p.doubt, p.silent = true, true
 		p.wake()
 	}
 	close(flight)
-}
-
-// tell logs when a silence begins and when it is over.
-func (p *pulse) tell(err error) {
-	p.mu.Lock()
-	was := p.logged
-	p.logged = err != nil
-	p.mu.Unlock()
-	switch {
-	case err != nil && !was:
-		p.log.Warn("the login provider does not answer: nobody can log in", "error", err)
-	case err == nil && was:
-		p.log.Info("the login provider answers again")
-	}
+	return begins
 }
 
 // wake has Watch look.

@@ -80,6 +80,7 @@ func TestStanding(t *testing.T) {
 	s, now := server(t, nil), newClock()
 	var log buffer
 	p := open(t, s, func(c *provider.Config) { c.Now, c.Logger = now.Now, slog.New(slog.NewTextHandler(&log, nil)) })
+	watch(t, p)
 	for _, step := range []struct {
 		with   providertest.Fault
 		stands bool
@@ -95,6 +96,28 @@ func TestStanding(t *testing.T) {
 	}
 	if n := strings.Count(log.String(), "level="); n != 2 {
 		t.Errorf("%d lines:\n%s", n, log.String())
+	}
+}
+
+// TestEachSilenceIsTold, also where it is a call that finds the provider back, and not a question.
+func TestEachSilenceIsTold(t *testing.T) {
+	s, now := server(t, nil), newClock()
+	var log buffer
+	p := open(t, s, func(c *provider.Config) { c.Now, c.Logger = now.Now, slog.New(slog.NewTextHandler(&log, nil)) })
+	watch(t, p)
+	tokens, claims := login(t, s, p)
+	s.Break(openid.PathDiscovery, providertest.Status(503, 0))
+	for i := range 3 {
+		now.Add(6 * time.Second)
+		if p.Answers(t.Context()) == nil {
+			t.Fatal("it answers")
+		}
+		eventually(t, "its silence is told", func() bool { return strings.Count(log.String(), "level=WARN") == i+1 })
+		var err error
+		if tokens, _, err = p.Refresh(t.Context(), tokens.Refresh, claims); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "its return is told", func() bool { return strings.Count(log.String(), "level=INFO") == i+1 })
 	}
 }
 
