@@ -78,7 +78,7 @@ type Sessions struct {
 	// Keys seal what Redis holds: the newest seals, all open. Required with Redis.
 	Keys []strict.Ref `yaml:"keys" doc:"Where the sealing keys are, one a line, the newest first: 32 bytes in base64 or hexadecimal. The first seals, all open; read again when they change."`
 	// Idle and Absolute end a session; zero means 1 h and 12 h. The provider's own end comes first, if it is sooner. Of
-	// what they were at the login and what they are now the shorter counts.
+	// what they were at the login, at each refresh since and now, the shortest counts.
 	Idle     strict.Duration `yaml:"idle" doc:"How long a session lives without activity; 1h when absent. Shortened, it counts for sessions that there are; lengthened, for new ones."`
 	Absolute strict.Duration `yaml:"absolute" doc:"How long a session lives at most; 12h when absent. Shortened, it counts for sessions that there are; lengthened, for new ones."`
 	// SameSite is strict or lax; empty means strict.
