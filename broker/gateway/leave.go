@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/intercom-broker/intercom/broker/hygiene"
+	"github.com/intercom-broker/intercom/broker/telemetry"
 )
 
 // A gateway leaves in three steps, so that what stands before it loses no request. For config.drain all is served as
@@ -78,10 +79,10 @@ func (g *Gateway) ready(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte("ready\n"))
 }
 
-// fit reports whether all is well that is this gateway's own.
+// fit reports whether all serves that is this gateway's own.
 func (g *Gateway) fit() bool {
 	for name, check := range g.parts.checks {
-		if !slices.Contains(everyones(), name) && check() != nil {
+		if !slices.Contains(everyones(), name) && !telemetry.Serves(check()) {
 			return false
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -115,6 +116,14 @@ func TestReadyIsThisGateways(t *testing.T) {
 	}
 	must(t, redis.Resume())
 	gatewaytest.Eventually(t, "it is ready again", func() bool { return w.person(t, 1).ready() == http.StatusOK })
+	redis.Call(t, "CONFIG", "SET", "maxmemory", "1") // which is so for all gateways
+	gatewaytest.Eventually(t, "readyz says that nothing can be written", func() bool {
+		_, text := g.Readyz(t)
+		return strings.Contains(text, "OOM")
+	})
+	if status := w.person(t, 1).ready(); status != http.StatusOK {
+		t.Errorf("where Redis only reads: %d", status)
+	}
 }
 
 // TestLeaveAnswersNewcomers: whoever had connected when the door closed is answered, also if the request comes after that.
@@ -142,4 +151,28 @@ func TestLeaveAnswersNewcomers(t *testing.T) {
 		t.Errorf("%s, the connection goes: %t", res.Status, res.Close)
 	}
 	g.Stop(t)
+}
+
+// TestNobodyIsServedUnsettled: a gateway that has heard of a logout and cannot store it serves nobody, so it says so.
+func TestNobodyIsServedUnsettled(t *testing.T) {
+	t.Parallel()
+	redis := stack.StartRedis(t, stack.RedisOptions{})
+	w := newWorld(t, options{redis: redis})
+	alice, g := w.person(t, 0), w.Gateways[0]
+	alice.Login("alice")
+	redis.Call(t, "CONFIG", "SET", "maxmemory", "1")
+	if res := alice.Post("/bff/backchannel-logout", url.Values{"logout_token": {w.IDP.LogoutToken("gateway", "bob", "")}}); res.StatusCode != http.StatusServiceUnavailable {
+		t.Fatalf("%s %s", res.Status, res.Text)
+	}
+	if res := alice.Fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("a fetch: %s", res.Status)
+	}
+	gatewaytest.Eventually(t, "readyz and ready say no", func() bool {
+		status, text := g.Readyz(t)
+		return status == http.StatusServiceUnavailable && strings.Contains(text, "OOM") && alice.ready() == http.StatusServiceUnavailable
+	})
+	redis.Call(t, "CONFIG", "SET", "maxmemory", "0")
+	gatewaytest.Eventually(t, "all is served again", func() bool {
+		return alice.ready() == http.StatusOK && alice.Fetch(http.MethodGet, "/orders/1").StatusCode == http.StatusOK
+	})
 }

@@ -37,20 +37,24 @@ func (p *parts) openStore(ctx context.Context) error {
 	p.onClose(plain.Close)
 	p.logins = login.NewShared(plain)
 	p.followers = append(p.followers, p.followKeys)
-	p.checks["sessions"] = func() error { return sessionsReady(opened.store) }
+	p.checks["sessions"] = func() error { return sessionsReady(opened.store, p.sessions) }
 	return p.openKeys(ctx, plain)
 }
 
 // sessionsReady asks for what a request needs. A server that only reads is no reason to take a gateway away: who is logged
-// in is served, and the others have the same server.
-func sessionsReady(store *redis.Store) error {
+// in is served, and the others have the same server. It is one where this gateway has heard of a logout that it cannot
+// store: until then it serves nobody.
+func sessionsReady(store *redis.Store, sessions *session.Manager) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	err := store.Ready(ctx)
-	if kv.ReadOnly(err) {
-		return telemetry.Impaired(fmt.Errorf("who is logged in is served while the tokens last, and nobody can log in: %w", err))
+	if !kv.ReadOnly(err) {
+		return err
 	}
-	return err
+	if err := sessions.Settle(ctx); err != nil {
+		return fmt.Errorf("nobody is served before a logout is stored: %w", err)
+	}
+	return telemetry.Impaired(fmt.Errorf("who is logged in is served while the tokens last, and nobody can log in: %w", err))
 }
 
 // dialled is a store in Redis with what it was opened with.

@@ -89,7 +89,7 @@ func ready(w http.ResponseWriter, checks map[string]func() error) {
 			continue
 		}
 		parts[name] = err.Error()
-		if _, serves := errors.AsType[*impaired](err); !serves {
+		if !Serves(err) {
 			status = http.StatusServiceUnavailable
 		}
 	}
@@ -105,6 +105,12 @@ func Impaired(err error) error {
 		return nil
 	}
 	return &impaired{err}
+}
+
+// Serves reports whether a part serves whose check returned err: all is well, or [Impaired].
+func Serves(err error) bool {
+	_, is := errors.AsType[*impaired](err)
+	return err == nil || is
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
