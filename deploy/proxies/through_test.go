@@ -45,6 +45,10 @@ func TestThrough(t *testing.T) {
 			if res := alice.Fetch(http.MethodGet, "/orders/1"); res.StatusCode != http.StatusUnauthorized || res.Code() != "login_required" {
 				t.Errorf("before the login: %s %s", res.Status, res.Text)
 			}
+			long := "/orders/1?q=" + strings.Repeat("a", 6<<10)
+			if res := alice.Navigate(long); res.StatusCode != http.StatusFound || len(res.Header.Get("Location")) < len(long) {
+				t.Errorf("a long address, before the login: %s", res.Status)
+			}
 			alice.login("alice")
 			t.Run("calls", alice.in(testCalls))
 			t.Run("client", alice.in(testClient))
