@@ -482,31 +482,3 @@ func (w *world) refuses(t *testing.T, b *tab, path, again string) {
 		}
 	}
 }
-
-// weighed is a store that knows the largest of what it was given.
-type weighed struct {
-	login.Store
-	largest int
-}
-
-func (s *weighed) Put(ctx context.Context, browser [32]byte, key string, sealed []byte) error {
-	s.largest = max(s.largest, len(sealed))
-	return s.Store.Put(ctx, browser, key, sealed)
-}
-
-func (s *weighed) Keep(ctx context.Context, key string, sealed []byte) error {
-	s.largest = max(s.largest, len(sealed))
-	return s.Store.Keep(ctx, key, sealed)
-}
-
-// TestStoresNoMoreThanWasSent: anybody can begin a login, so what he sends must not grow on its way into the store.
-func TestStoresNoMoreThanWasSent(t *testing.T) {
-	w := newWorld(t)
-	store := &weighed{Store: w.Store}
-	w.Store = store
-	const sent = 8000
-	w.browser(t).begin(t, "return_to="+url.QueryEscape("/?"+strings.Repeat("<", sent)))
-	if store.largest < sent || store.largest > sent+2048 {
-		t.Errorf("%d bytes of %d", store.largest, sent)
-	}
-}

@@ -9,8 +9,9 @@ import (
 	"github.com/intercom-broker/intercom/broker/hygiene"
 )
 
-// maxReturnTo bounds what is kept of where a browser wants to go: what proxies let through of a request line, by default.
-const maxReturnTo = 8192
+// maxReturnTo bounds what is kept of where a browser wants to go. It comes escaped, in a request line, of which proxies let 8 KiB
+// through, and anybody can have it kept.
+const maxReturnTo = 4096
 
 // ReturnTo returns where a login or a logout at o may lead back to: raw, if that is a path at o or a URL at
 // one of the origins that o allows, and the default otherwise. What is returned is written anew from its

@@ -12,7 +12,7 @@ import (
 var here = route.Origin{URL: "https://icom.test", ReturnTo: []string{"https://app.test", "http://localhost:8080"}}
 
 // long is a query as some applications have it.
-var long = strings.Repeat("a", 5000)
+var long = strings.Repeat("a", 4000)
 
 func TestReturnTo(t *testing.T) {
 	for raw, want := range map[string]string{
