@@ -16,6 +16,7 @@ func run(t *testing.T, fail error, args ...string) (code int, stderr string) {
 	do.Flags().Bool("quickly", false, "at once")
 	do.Flags().String("user", "", "of one")
 	do.Flags().StringArray("of", nil, "of several")
+	do.Flags().StringToString("by", nil, "of several by name")
 	inner := &cobra.Command{Use: "inside", Short: "Do it inside", RunE: func(*cobra.Command, []string) error { return fail }}
 	root := cli.Group(&cobra.Command{Use: "tool"}, do, cli.Group(&cobra.Command{Use: "more"}, inner))
 	root.SetArgs(args)
@@ -41,6 +42,7 @@ func TestExitCodes(t *testing.T) {
 		"misspelt flag":   {nil, []string{"do", "--quikly"}, cli.Usage, "tool: error: tool do has no flag --quikly\nhint: did you mean --quickly?\n"},
 		"a flag twice":    {nil, []string{"do", "--user", "a", "--user", "b"}, cli.Usage, "it is given twice"},
 		"a list twice":    {nil, []string{"do", "--of", "a", "--of", "b"}, cli.OK, ""},
+		"a map twice":     {nil, []string{"do", "--by", "a=1", "--by", "b=2"}, cli.OK, ""},
 		"unknown command": {nil, []string{"dance"}, cli.Usage, "tool: error: tool has no command \"dance\"\nhint: tool --help\n"},
 		"misspelt":        {nil, []string{"moore"}, cli.Usage, "hint: did you mean tool more?\n"},
 		"misspelt inside": {nil, []string{"more", "insdie"}, cli.Usage, "tool: error: tool more has no command \"insdie\"\nhint: did you mean tool more inside?\n"},

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -11,6 +13,7 @@ func onceEach(c *cobra.Command) {
 	for _, set := range []*pflag.FlagSet{c.PersistentFlags(), c.Flags()} {
 		set.VisitAll(func(f *pflag.Flag) {
 			_, several := f.Value.(pflag.SliceValue)
+			several = several || strings.HasPrefix(f.Value.Type(), "stringTo") // pflag's maps, which add what is new
 			_, done := f.Value.(*once)
 			if !several && !done {
 				f.Value = &once{Value: f.Value}
