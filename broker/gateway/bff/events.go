@@ -44,8 +44,9 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request, o route.Origin)
 // tell writes until the session ends, the browser goes or this gateway drains; then the browser connects again,
 // to another one.
 func (h *Handler) tell(ctx context.Context, s *stream, id session.ID, was session.Session, ended <-chan session.Ended) {
-	warned := h.warn(s, was, false)
-	tick := time.NewTimer(pause(h.left(was)))
+	left := h.left(ctx, was)
+	warned := warn(s, left, false)
+	tick := time.NewTimer(pause(left))
 	defer tick.Stop()
 	for {
 		select {
@@ -62,19 +63,21 @@ func (h *Handler) tell(ctx context.Context, s *stream, id session.ID, was sessio
 				if now.Tokens.Generation != was.Tokens.Generation {
 					_ = s.event("session.refreshed", struct{}{})
 				}
-				was, warned = now, h.warn(s, now, warned)
+				was = now
+			}
+			if left = h.left(ctx, was); err == nil {
+				warned = warn(s, left, warned)
 			}
 			if s.comment() != nil {
 				return
 			}
-			tick.Reset(pause(h.left(was)))
+			tick.Reset(pause(left))
 		}
 	}
 }
 
 // warn tells of an end that is near, once for each, and of one that is near no longer: somebody was active.
-func (h *Handler) warn(s *stream, who session.Session, warned bool) bool {
-	left := h.left(who)
+func warn(s *stream, left time.Duration, warned bool) bool {
 	near := left <= warning
 	switch {
 	case near && !warned:
@@ -85,13 +88,23 @@ func (h *Handler) warn(s *stream, who session.Session, warned bool) bool {
 	return near
 }
 
-// left is how long who lives, if nobody does anything.
-func (h *Handler) left(who session.Session) time.Duration {
+// left is how long who lives, if nobody does anything. Where that is little the store is asked: a page's calls may all go to
+// another gateway than its stream.
+func (h *Handler) left(ctx context.Context, who session.Session) time.Duration {
+	left := h.end(who).Sub(h.now())
+	if left <= warning && h.Sessions.AskOthers(ctx, who) == nil {
+		left = h.end(who).Sub(h.now())
+	}
+	return left
+}
+
+// end is when who ends, as far as is known here.
+func (h *Handler) end(who session.Session) time.Time {
 	end := who.End()
 	if idle := h.Sessions.IdleEnd(who); !idle.IsZero() && idle.Before(end) {
 		end = idle
 	}
-	return end.Sub(h.now())
+	return end
 }
 
 // pause is how long a stream is left alone whose session has so much time left: the warning is not to come late.

@@ -10,19 +10,24 @@ import (
 	"github.com/intercom-broker/intercom/broker/gateway/session"
 )
 
-// TestWarn: a page is told once of an end that is near, and once that it is near no longer, since somebody was active.
+// TestWarn: a page is told once of an end that is near, and once that it is near no longer, since somebody was active, here or at
+// another gateway.
 func TestWarn(t *testing.T) {
 	began := time.Now()
 	now := began
 	clock := func() time.Time { return now }
-	h := &Handler{Now: clock, Sessions: session.New(session.Config{Store: session.NewMemory(nil), Now: clock})}
-	who := session.Session{Created: began, Idle: time.Hour, Absolute: began.Add(12 * time.Hour)}
+	store := session.NewMemory(clock)
+	h := &Handler{Now: clock, Sessions: session.New(session.Config{Store: store, Now: clock})}
+	_, who, err := h.Sessions.Create(t.Context(), session.Session{Issuer: "i", Subject: "alice", Idle: time.Hour, Absolute: began.Add(12 * time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	w := httptest.NewRecorder()
 	s, warned := &stream{w: w, flush: http.NewResponseController(w)}, false
 	told := func(at time.Duration) string {
 		now = began.Add(at)
 		w.Body.Reset()
-		warned = h.warn(s, who, warned)
+		warned = warn(s, h.left(t.Context(), who), warned)
 		return strings.ReplaceAll(strings.TrimSpace(w.Body.String()), "\n", " ")
 	}
 	for _, step := range []struct {
@@ -40,6 +45,16 @@ func TestWarn(t *testing.T) {
 		if got := told(59*time.Minute + 2*recheck); got != want {
 			t.Errorf("after a touch: %q", got)
 		}
+	}
+	near := h.Sessions.IdleEnd(who).Sub(began) - warning
+	if got := told(near); got != `event: session.expiring data: {"in":60}` {
+		t.Errorf("an hour later: %q", got)
+	}
+	if err := store.Touch(t.Context(), who, now); err != nil {
+		t.Fatal(err)
+	}
+	if got := told(near + recheck); got != "event: session.refreshed data: {}" {
+		t.Errorf("active at another gateway: %q", got)
 	}
 }
 

@@ -24,12 +24,21 @@ type seen struct {
 func (m *Manager) Touch(s Session) { m.activity.touch(s, m.Now()) }
 
 // IdleEnd is when s ends without further activity, as far as this process knows: another one may have seen the
-// user since. It is the zero time for a session that does not end so.
+// user since ([Manager.AskOthers]). It is the zero time for a session that does not end so.
 func (m *Manager) IdleEnd(s Session) time.Time {
 	if s.Idle == 0 {
 		return time.Time{}
 	}
 	return m.activity.last(&s).Add(s.Idle)
+}
+
+// AskOthers asks the store when others have last seen the user of s, which IdleEnd knows from then on.
+func (m *Manager) AskOthers(ctx context.Context, s Session) error {
+	stored, err := m.Store.Active(ctx, s.Hash)
+	if err == nil && stored.After(m.activity.last(&s)) {
+		m.activity.learn(s, stored)
+	}
+	return err
 }
 
 func (a *activity) touch(s Session, now time.Time) {

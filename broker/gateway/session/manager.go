@@ -206,18 +206,12 @@ func (m *Manager) limit(s Session) Session {
 // seen the user.
 func (m *Manager) judge(ctx context.Context, s *Session) (*Session, error) {
 	now := m.Now()
-	active := m.activity.last(s)
-	if now.Before(s.End()) && s.idle(now, active) {
-		stored, err := m.Store.Active(ctx, s.Hash)
-		if err != nil {
+	if now.Before(s.End()) && s.idle(now, m.activity.last(s)) {
+		if err := m.AskOthers(ctx, *s); err != nil {
 			return nil, err
 		}
-		if stored.After(active) {
-			active = stored
-			m.activity.learn(*s, stored)
-		}
 	}
-	if !s.over(now, active) {
+	if !s.over(now, m.activity.last(s)) {
 		return s, nil
 	}
 	e := EndOf(*s, ReasonExpired, now)
