@@ -18,7 +18,11 @@ const locationField = "Intercom-Location"
 // there by itself, with what it likes.
 func holdBack(res *http.Response, sent http.Header, home string) {
 	at := res.Header["Location"]
-	if sent[HeaderCSRF] == nil || res.StatusCode/100 != 3 || !slices.ContainsFunc(at, func(l string) bool { return leaves(l, home) }) {
+	if res.StatusCode/100 != 3 || !slices.ContainsFunc(at, func(l string) bool { return leaves(l, home) }) {
+		return
+	}
+	res.Header["Vary"] = append(res.Header["Vary"], HeaderCSRF) // whoever keeps one answer must not give it for the other
+	if sent[HeaderCSRF] == nil {
 		return
 	}
 	delete(res.Header, "Location")
