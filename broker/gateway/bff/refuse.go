@@ -35,7 +35,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, o route.Origin,
 	case page && e.Reason == ReasonToken:
 		h.Pages.Barred(w, r, p.Status, p.Code, o.Start())
 		return
-	case page && (e.Reason == ReasonCSRF || e.Reason == ReasonOrigin):
+	case page && !isRead(r.Method) && (e.Reason == ReasonCSRF || e.Reason == ReasonOrigin):
 		h.Pages.Unsent(w, r, p.Status, p.Code, "")
 		return
 	case page:

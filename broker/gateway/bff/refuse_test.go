@@ -24,6 +24,7 @@ func TestPagesForNavigations(t *testing.T) {
 		"/orders/1":      {http.StatusBadGateway, "<h1>Not available</h1>|another try will not help|token_exchange_failed"},
 		"/orders/secret": {http.StatusForbidden, "<h1>No access</h1>|policy_denied"},
 		"/what":          {http.StatusNotFound, "<h1>Not found</h1>|route_unknown"},
+		"/bff/silent":    {http.StatusForbidden, "<h1>No access</h1>|origin_not_allowed"}, // nothing was sent
 	} {
 		res := b.navigate(path)
 		for word := range strings.SplitSeq(c.words, "|") {
