@@ -18,7 +18,7 @@ func Daemon(root *cobra.Command) int {
 }
 
 // hangups is what a SIGHUP changes, for who sent one as a habit.
-const hangups = "SIGHUP changes nothing: the policy, service files, certificates and keys are read again whenever they change, and the configuration at a start"
+const hangups = "SIGHUP changes nothing: the policy, service files, keys and our own certificates are read again whenever they change; the configuration, and the authorities that it names, at a start"
 
 // hearHangups writes a line of a log for each SIGHUP, in the form of the process' own: that one is not open yet while the
 // process starts, and a start must not end by it either.
