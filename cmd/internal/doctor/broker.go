@@ -17,12 +17,14 @@ type brokerExam struct {
 	file     file
 	clocks   *clocks
 	services []*service.Service
+	unread   error // why there are none
 	identity atomic.Pointer[svid.Source]
 }
 
 func newBrokerExam(o Options, c *clocks) *brokerExam {
 	b := &brokerExam{Options: o, file: readFile(o.BrokerFile), clocks: c}
-	if catalog, err := service.Load(o.Broker.Services); err == nil { // why not, intercom check says
+	catalog, err := service.Load(o.Broker.Services)
+	if b.unread = err; err == nil {
 		b.services = catalog.All()
 	}
 	return b
