@@ -24,7 +24,7 @@ const (
 
 // IsNavigation reports whether the browser is about to show the answer as a page: only then can a redirect
 // to the provider help. Everything else, an embedded frame too, is told 401 in words that a script can
-// read. A client that sends no Fetch Metadata is no browser that we know.
+// read, but for a form ([visit.unsent]). A client that sends no Fetch Metadata is no browser that we know.
 func IsNavigation(r *http.Request) bool {
 	return isRead(r.Method) && isShown(r)
 }
