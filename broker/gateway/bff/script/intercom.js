@@ -29,7 +29,8 @@ function learn(now, reason = now.reason, ended = alive) {
   last = mine = now
   alive = now.authenticated
   if (sid && sid !== was?.sid_hash) {
-    leaving = undefined
+    // Else it may be a logout that has found the next session, and ends it.
+    if (!ended) leaving = null
     stop?.()
     channel.postMessage({ event: 'began', detail: sid })
     if (was?.sub && was.sub !== now.sub) call('ended', { reason })
@@ -56,7 +57,7 @@ export function login({ returnTo = location, prompt, acr } = {}) {
 // led to one place.
 export async function logout({ returnTo = '/' } = {}) {
   leaving ??= leave(returnTo)
-  leaving.catch(() => leaving = undefined)
+  leaving.catch(() => leaving = null)
   location.assign(await leaving)
 }
 
