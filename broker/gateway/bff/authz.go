@@ -53,7 +53,8 @@ func (v *visit) refuseToAsk(e fault.Error) {
 	e.WriteHeaders(head)
 	head.Set(HeaderCode, codeOf(&e))
 	p := problemOf(&e)
-	if v.origin.URL != "" && IsNavigation(v.r) && (status == http.StatusForbidden || status >= http.StatusInternalServerError) {
+	denied := status == http.StatusForbidden && v.who != nil // the page says that he is logged in
+	if v.origin.URL != "" && IsNavigation(v.r) && (denied || status >= http.StatusInternalServerError) {
 		v.Pages.Refused(v.w, v.r, p.Status, p.Code, v.origin.Start())
 		return
 	}

@@ -114,6 +114,9 @@ func TestAuthzShowsPages(t *testing.T) {
 			t.Errorf("%s: %d %s", path, got.StatusCode, got.text)
 		}
 	}
+	if got := nobody.fetch(http.MethodGet, "/bff/authz", append(at("/orders/1"), "X-Forwarded-User: admin")...); got.code() != "request_refused" {
+		t.Errorf("nobody is told %d %s", got.StatusCode, got.text)
+	}
 }
 
 // TestAuthzKeepsTheSession: a session that only proxies ask about is kept alive, and ends with the provider's.
