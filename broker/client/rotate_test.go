@@ -153,10 +153,15 @@ func TestWatchServices(t *testing.T) {
 	c := dial(t, d, client.Config{Addresses: []string{b.mesh.addr(), next.mesh.addr()}})
 	follow(t, c, nil)
 	var revisions []string
+	awaited := "3" // of next
 	b.lists <- &intercomv1.WatchServicesResponse{Revision: "1"}
 	for list, err := range c.WatchServices(t.Context()) {
 		if err != nil {
-			if revisions = append(revisions, "lost"); b == next {
+			if revisions = append(revisions, "lost"); b == next { // the stream before may have taken it to its end
+				select {
+				case b.lists <- &intercomv1.WatchServicesResponse{Revision: awaited}:
+				default:
+				}
 				continue
 			}
 			b = next
@@ -172,6 +177,7 @@ func TestWatchServices(t *testing.T) {
 			b.mesh.pull()
 		case "3": // a rotation opens the stream anew, and is no failure
 			former := b.calls.Load()
+			awaited = "4"
 			d.Rotate()
 			go func() {
 				for b.calls.Load() == former && t.Context().Err() == nil {
